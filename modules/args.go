@@ -1,0 +1,496 @@
+package modules
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// ContentRef is a file's content as it travels in arguments: small content lies
+// inline, larger content is fetched by digest when a step needs it.
+type ContentRef struct {
+	SHA256 string `cbor:"1,keyasint"`
+	Length int64  `cbor:"2,keyasint"`
+	Mode   uint32 `cbor:"3,keyasint,omitempty"` // permission bits of the source, for mode: preserve
+	Inline []byte `cbor:"4,keyasint,omitempty"`
+	Name   string `cbor:"5,keyasint,omitempty"` // base name of the source, for a dest that is a directory
+}
+
+// TreeRef is a directory as it travels in arguments. Exactly one of Entries (a
+// tree of the controller or of another host, listed in name order, parents
+// first) and Path (a directory on the target itself) is set.
+type TreeRef struct {
+	Path    string      `cbor:"1,keyasint,omitempty"`
+	Origin  string      `cbor:"2,keyasint,omitempty"` // for messages: "manage01:/opt/x", "files/x"
+	Entries []TreeEntry `cbor:"3,keyasint,omitempty"`
+}
+
+// TreeEntry is one file of a TreeRef.
+type TreeEntry struct {
+	Path    string            `cbor:"1,keyasint"` // relative, slash separated; "." is the root
+	Info    sys.FileInfo      `cbor:"2,keyasint"`
+	Target  string            `cbor:"3,keyasint,omitempty"` // of a symlink
+	Owner   string            `cbor:"4,keyasint,omitempty"` // names, preferred to numbers where the target knows them
+	Group   string            `cbor:"5,keyasint,omitempty"`
+	LinkTo  string            `cbor:"6,keyasint,omitempty"` // earlier entry that this one is a hard link of
+	Xattrs  map[string][]byte `cbor:"7,keyasint,omitempty"`
+	Content *ContentRef       `cbor:"8,keyasint,omitempty"` // of a regular file
+}
+
+// Contents opens what a ContentRef stands for. The agent's implementation asks
+// the controller for content that it does not hold. Cancelling ctx of an Open
+// ends the fetch.
+type Contents interface {
+	Content(ref ContentRef) sys.Content
+}
+
+// Content is an argument that holds the content of a file of the controller.
+type Content struct {
+	sys.Content
+	Mode uint32 // of the source; 0 when it had none (a rendered template)
+	Name string
+}
+
+// Tree is an argument that holds a directory.
+type Tree struct {
+	TreeRef
+	contents Contents
+}
+
+// Content opens the content of entry e.
+func (t Tree) Content(e TreeEntry) sys.Content { return t.contents.Content(*e.Content) }
+
+// Problem is a fault in a task's arguments. Argument is "" for the task itself.
+type Problem struct{ Argument, Summary, Hint string }
+
+func (p Problem) Error() string { return p.Summary }
+
+var (
+	contentType = reflect.TypeFor[*Content]()
+	treeType    = reflect.TypeFor[*Tree]()
+	modeType    = reflect.TypeFor[*Mode]()
+)
+
+// Options reads the option list from the argument struct's tags.
+func (s *Spec) Options() ([]Option, error) {
+	if s.New == nil {
+		return nil, fmt.Errorf("has no arguments struct")
+	}
+	t := reflect.TypeOf(s.New())
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil, fmt.Errorf("arguments must be a pointer to a struct, not %s", t)
+	}
+	var options []Option
+	for _, f := range reflect.VisibleFields(t.Elem()) {
+		if f.Anonymous || !f.IsExported() {
+			continue
+		}
+		o, err := optionOf(f)
+		if err != nil {
+			return nil, fmt.Errorf("field %s: %w", f.Name, err)
+		}
+		options = append(options, o)
+	}
+	return options, nil
+}
+
+func optionOf(f reflect.StructField) (Option, error) {
+	name, rest, _ := strings.Cut(f.Tag.Get("arg"), ",")
+	o := Option{
+		Name: name, Required: rest == "required", Default: f.Tag.Get("default"),
+		Doc: f.Tag.Get("doc"), Secret: f.Tag.Get("secret") == "true", field: f.Index,
+	}
+	if name == "" || o.Doc == "" {
+		return o, fmt.Errorf("needs the tags arg and doc")
+	}
+	if v := f.Tag.Get("alias"); v != "" {
+		o.Aliases = strings.Split(v, ",")
+	}
+	if v := f.Tag.Get("choices"); v != "" {
+		o.Choices = strings.Split(v, ",")
+	}
+	o.Type = typeName(f)
+	if o.Type == "" {
+		return o, fmt.Errorf("type %s cannot be an option", f.Type)
+	}
+	return o, nil
+}
+
+func typeName(f reflect.StructField) string {
+	t := f.Type
+	switch {
+	case t == contentType && f.Tag.Get("content") == "template":
+		return "template"
+	case t == contentType:
+		return "content"
+	case t == treeType:
+		return "tree"
+	case t == modeType:
+		return "mode"
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int, reflect.Int64:
+		return "int"
+	case reflect.Float64:
+		return "float"
+	case reflect.Slice:
+		return "list"
+	case reflect.Map:
+		return "dict"
+	case reflect.Interface:
+		return "raw"
+	default:
+		return ""
+	}
+}
+
+// Decode fills a new argument struct from rendered values: strings, bools, ints,
+// floats, lists, maps, ContentRef, TreeRef. Every fault is reported, not only
+// the first. The returned Module is ready to plan.
+func (s *Spec) Decode(args map[string]any, contents Contents) (Module, []Problem) {
+	m := s.New()
+	problems := s.fill(reflect.ValueOf(m).Elem(), args, contents, nil)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	if v, ok := m.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, []Problem{{Summary: err.Error()}}
+		}
+	}
+	return m, nil
+}
+
+// Validator is implemented by arguments that have rules across options
+// ("one of a and b"). It is called after decoding, before any plan; it looks at
+// nothing but the arguments.
+type Validator interface{ Validate() error }
+
+// Check finds the faults of a task's arguments that can be known at load time.
+// later reports whether a value is only known once it is rendered; such values
+// are taken as fitting.
+func (s *Spec) Check(args map[string]any, later func(value any) bool) []Problem {
+	m := s.New()
+	waits := false
+	for _, v := range args {
+		waits = waits || later(v)
+	}
+	problems := s.fill(reflect.ValueOf(m).Elem(), args, nil, later)
+	if len(problems) > 0 || waits {
+		return problems
+	}
+	if v, ok := m.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			return []Problem{{Summary: err.Error()}}
+		}
+	}
+	return nil
+}
+
+// fill sets the fields of target from args and lists every fault.
+func (s *Spec) fill(target reflect.Value, args map[string]any, contents Contents, later func(any) bool) []Problem {
+	options, err := s.Options()
+	if err != nil {
+		return []Problem{{Summary: err.Error()}}
+	}
+	var problems []Problem
+	used := map[string]bool{}
+	for _, o := range options {
+		value, name, given := o.find(args, used, &problems)
+		if !given {
+			if o.Required {
+				problems = append(problems, Problem{Summary: fmt.Sprintf("%s needs the argument %s: %s", s.Name, o.Name, o.Doc)})
+				continue
+			}
+			if o.Default == "" {
+				continue
+			}
+			value, name = o.Default, o.Name
+		}
+		if later != nil && later(value) {
+			continue
+		}
+		if err := o.set(target.FieldByIndex(o.field), value, contents); err != nil {
+			problems = append(problems, Problem{Argument: name, Summary: fmt.Sprintf("%s: %s: %v", s.Name, name, err)})
+		}
+	}
+	if !s.AnyArgs {
+		problems = append(problems, s.unknown(args, used, options)...)
+	}
+	return problems
+}
+
+// find returns the value of o in args, by its name or an alias.
+func (o *Option) find(args map[string]any, used map[string]bool, problems *[]Problem) (value any, name string, given bool) {
+	for _, n := range append([]string{o.Name}, o.Aliases...) {
+		v, ok := args[n]
+		if !ok {
+			continue
+		}
+		used[n] = true
+		if given {
+			*problems = append(*problems, Problem{Argument: n, Summary: fmt.Sprintf("%s and %s are two names of one argument", name, n)})
+			continue
+		}
+		value, name, given = v, n, true
+	}
+	return value, name, given && value != nil
+}
+
+func (s *Spec) unknown(args map[string]any, used map[string]bool, options []Option) []Problem {
+	var known []string
+	for _, o := range options {
+		known = append(append(known, o.Name), o.Aliases...)
+	}
+	var problems []Problem
+	for name := range args {
+		if !used[name] {
+			problems = append(problems, Problem{
+				Argument: name, Summary: fmt.Sprintf("%s has no argument %s", s.Name, name),
+				Hint: hint(name, known),
+			})
+		}
+	}
+	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Argument, b.Argument) })
+	return problems
+}
+
+// set converts value as Ansible does and stores it.
+func (o *Option) set(field reflect.Value, value any, contents Contents) error {
+	switch o.Type {
+	case "content", "template":
+		return setContent(field, value, contents)
+	case "tree":
+		return setTree(field, value, contents)
+	case "mode":
+		mode, err := ParseMode(value)
+		if err != nil {
+			return err
+		}
+		field.Set(reflect.ValueOf(&mode))
+		return nil
+	}
+	if field.Kind() == reflect.Pointer {
+		field.Set(reflect.New(field.Type().Elem()))
+		field = field.Elem()
+	}
+	switch o.Type {
+	case "string":
+		text, err := asString(value)
+		if err != nil {
+			return err
+		}
+		if len(o.Choices) > 0 && !slices.Contains(o.Choices, text) {
+			return fmt.Errorf("%q is none of %s%s", text, strings.Join(o.Choices, ", "), hintAfter(text, o.Choices))
+		}
+		field.SetString(text)
+	case "bool":
+		b, err := asBool(value)
+		if err != nil {
+			return err
+		}
+		field.SetBool(b)
+	case "int":
+		n, err := asInt(value)
+		if err != nil {
+			return err
+		}
+		field.SetInt(n)
+	case "float":
+		f, err := asFloat(value)
+		if err != nil {
+			return err
+		}
+		field.SetFloat(f)
+	case "list":
+		return o.setList(field, value)
+	case "dict":
+		return setMap(field, value)
+	default:
+		field.Set(reflect.ValueOf(&value).Elem())
+	}
+	return nil
+}
+
+func setContent(field reflect.Value, value any, contents Contents) error {
+	ref, ok := value.(ContentRef)
+	if !ok {
+		if _, text := value.(string); text && contents == nil {
+			return nil // a path, at load time: the engine looks it up
+		}
+		return fmt.Errorf("wants a file of the controller, got %T", value)
+	}
+	field.Set(reflect.ValueOf(&Content{Content: contents.Content(ref), Mode: ref.Mode, Name: ref.Name}))
+	return nil
+}
+
+func setTree(field reflect.Value, value any, contents Contents) error {
+	ref, ok := value.(TreeRef)
+	if !ok {
+		if _, text := value.(string); text && contents == nil {
+			return nil
+		}
+		return fmt.Errorf("wants a directory, got %T", value)
+	}
+	field.Set(reflect.ValueOf(&Tree{TreeRef: ref, contents: contents}))
+	return nil
+}
+
+func (o *Option) setList(field reflect.Value, value any) error {
+	var items []any
+	switch v := value.(type) {
+	case string:
+		for part := range strings.SplitSeq(v, ",") {
+			items = append(items, strings.TrimSpace(part))
+		}
+	case []string:
+		for _, s := range v {
+			items = append(items, s)
+		}
+	case []any:
+		items = v
+	default:
+		items = []any{v}
+	}
+	list := reflect.MakeSlice(field.Type(), 0, len(items))
+	for i, item := range items {
+		element := reflect.New(field.Type().Elem()).Elem()
+		inner := Option{Choices: o.Choices, Type: typeName(reflect.StructField{Type: element.Type()})}
+		if err := inner.set(element, item, nil); err != nil {
+			return fmt.Errorf("item %d: %w", i+1, err)
+		}
+		list = reflect.Append(list, element)
+	}
+	field.Set(list)
+	return nil
+}
+
+func setMap(field reflect.Value, value any) error {
+	m, ok := value.(map[string]any)
+	if !ok {
+		return fmt.Errorf("wants a mapping, got %s", describe(value))
+	}
+	if field.Type() == reflect.TypeFor[map[string]any]() {
+		field.Set(reflect.ValueOf(m))
+		return nil
+	}
+	out := reflect.MakeMap(field.Type())
+	for key, v := range m {
+		element := reflect.New(field.Type().Elem()).Elem()
+		inner := Option{Type: typeName(reflect.StructField{Type: element.Type()})}
+		if err := inner.set(element, v, nil); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		out.SetMapIndex(reflect.ValueOf(key), element)
+	}
+	field.Set(out)
+	return nil
+}
+
+func asString(value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case bool: // as Python writes it, since Ansible passes it through str()
+		if v {
+			return "True", nil
+		}
+		return "False", nil
+	case int:
+		return strconv.Itoa(v), nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case uint64:
+		return strconv.FormatUint(v, 10), nil
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
+	}
+	return "", fmt.Errorf("wants a string, got %s", describe(value))
+}
+
+func asBool(value any) (bool, error) {
+	if b, ok := value.(bool); ok {
+		return b, nil
+	}
+	text, err := asString(value)
+	if err == nil {
+		switch strings.ToLower(text) {
+		case "yes", "y", "true", "t", "on", "1", "1.0":
+			return true, nil
+		case "no", "n", "false", "f", "off", "0", "0.0":
+			return false, nil
+		}
+	}
+	return false, fmt.Errorf("wants yes or no, got %s", describe(value))
+}
+
+func asInt(value any) (int64, error) {
+	switch v := value.(type) {
+	case int:
+		return int64(v), nil
+	case int64:
+		return v, nil
+	case uint64:
+		if v <= 1<<63-1 {
+			return int64(v), nil
+		}
+	case float64:
+		if v == float64(int64(v)) {
+			return int64(v), nil
+		}
+	case string:
+		if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("wants a whole number, got %s", describe(value))
+}
+
+func asFloat(value any) (float64, error) {
+	switch v := value.(type) {
+	case float64:
+		return v, nil
+	case string:
+		if f, err := strconv.ParseFloat(strings.TrimSpace(v), 64); err == nil {
+			return f, nil
+		}
+	default:
+		if n, err := asInt(value); err == nil {
+			return float64(n), nil
+		}
+	}
+	return 0, fmt.Errorf("wants a number, got %s", describe(value))
+}
+
+func describe(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "nothing"
+	case string:
+		return strconv.Quote(v)
+	case []any, []string:
+		return "a list"
+	case map[string]any:
+		return "a mapping"
+	default:
+		return fmt.Sprintf("%v", v)
+	}
+}
+
+// OpenString reads a whole Content of at most limit bytes as text.
+func OpenString(ctx context.Context, c sys.Content, limit int64) (string, error) {
+	data, err := readContent(ctx, c, limit)
+	return string(data), err
+}

@@ -1,0 +1,6 @@
+package modules
+
+// clusterModules lists the cluster modules, in the order of the documentation.
+func clusterModules() []Spec {
+	return nil
+}

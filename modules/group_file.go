@@ -1,0 +1,6 @@
+package modules
+
+// fileModules lists the file modules, in the order of the documentation.
+func fileModules() []Spec {
+	return nil
+}

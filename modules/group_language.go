@@ -1,0 +1,6 @@
+package modules
+
+// languageModules lists the language modules, in the order of the documentation.
+func languageModules() []Spec {
+	return nil
+}

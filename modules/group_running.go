@@ -1,0 +1,6 @@
+package modules
+
+// runningModules lists the running modules, in the order of the documentation.
+func runningModules() []Spec {
+	return nil
+}

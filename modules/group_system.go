@@ -1,0 +1,6 @@
+package modules
+
+// systemModules lists the system modules, in the order of the documentation.
+func systemModules() []Spec {
+	return nil
+}

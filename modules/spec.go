@@ -1,0 +1,115 @@
+package modules
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Place says where a module's work is done.
+type Place string
+
+// The places.
+const (
+	OnHost       Place = "host"       // in the agent, through Plan
+	OnController Place = "controller" // by the engine itself; Args are only a spec (debug, set_fact, …)
+)
+
+// Spec is everything known about a module before it is used: from it come strict
+// decoding, load-time checks, `rbdplay doc`, the reference pages and the JSON
+// schema for editors.
+type Spec struct {
+	Name    string   // as written in a playbook
+	Aliases []string // other names for the same module: ansible.builtin.NAME is added by the registry
+	Summary string   // one line
+	Notes   []string // paragraphs: how it differs from Ansible's, traps
+	Place   Place
+	New     func() Module // a new zero argument struct (a pointer); for OnController its Plan is never called
+	// FreeForm is the option that takes the text when a task gives a plain string
+	// ("command: ls /"); "" when the module takes none.
+	FreeForm string
+	// AnyArgs lets the module take arguments with any name (set_fact).
+	AnyArgs  bool
+	Returns  []Return
+	Examples []Example
+}
+
+// Return documents one key of the result. Keys marked Run come only from doing
+// (a command's rc): in check mode they are unknown.
+type Return struct {
+	Name, Type, Doc string
+	Run             bool
+}
+
+// Example is a task in YAML; the conformance suite loads and plans each.
+type Example struct{ Title, YAML string }
+
+// Option is one argument, read from the tags of the argument struct:
+//
+//	Path string `arg:"path,required" alias:"dest,name" doc:"The file to edit."`
+//	State string `arg:"state" default:"present" choices:"present,absent" doc:"…"`
+//
+// Further tags: `secret:"true"` (never shown), `content:"file"` or
+// `content:"template"` (on a Content: the engine finds the file on the
+// controller, renders it for "template", and hands over its content).
+// A pointer field is nil when the option is not given.
+type Option struct {
+	Name     string
+	Aliases  []string
+	Type     string // string, bool, int, float, list, dict, raw, mode, content, template, tree
+	Default  string
+	Choices  []string
+	Required bool
+	Secret   bool
+	Doc      string
+	field    []int
+}
+
+// Registry is the set of modules an engine knows, by name.
+type Registry struct {
+	specs map[string]*Spec
+	names []string
+}
+
+// NewRegistry checks the specs and gathers them. A spec with a broken tag, an
+// option without documentation or a name taken twice is an error.
+func NewRegistry(specs ...Spec) (*Registry, error) {
+	r := &Registry{specs: map[string]*Spec{}}
+	for _, s := range specs {
+		if _, err := s.Options(); err != nil {
+			return nil, fmt.Errorf("module %s: %w", s.Name, err)
+		}
+		for _, name := range append([]string{s.Name, "ansible.builtin." + s.Name}, s.Aliases...) {
+			if _, taken := r.specs[name]; taken {
+				return nil, fmt.Errorf("module %s: the name %s is taken twice", s.Name, name)
+			}
+			r.specs[name] = &s
+		}
+		r.names = append(r.names, s.Name)
+	}
+	slices.Sort(r.names)
+	return r, nil
+}
+
+// Find returns the spec of the module called name, by any of its names.
+func (r *Registry) Find(name string) (*Spec, bool) {
+	s, ok := r.specs[name]
+	return s, ok
+}
+
+// Names are the modules' own names, sorted.
+func (r *Registry) Names() []string { return slices.Clone(r.names) }
+
+// KnownNames are all names by which Find answers, for "did you mean".
+func (r *Registry) KnownNames() []string {
+	names := make([]string, 0, len(r.specs))
+	for name := range r.specs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// All returns the registry of every module that ships with rbdplay.
+func All() (*Registry, error) {
+	return NewRegistry(slices.Concat(fileModules(), runningModules(), systemModules(), clusterModules(), languageModules())...)
+}

@@ -1,0 +1,362 @@
+// Package sys is what a host can do, as modules see it. A module reads through
+// Reader while it plans and writes through Host while it acts. Two
+// implementations stand behind the interfaces: Real, the machine itself, and
+// Shadow, a copy-on-write layer over another Host that lives in memory, so that
+// check mode runs the very code of a real run.
+//
+// Rules that every implementation keeps:
+//   - "Not there" is an error for which errors.Is(err, fs.ErrNotExist) holds (or
+//     a zero state where the method says so). Every other error means "could
+//     not look" and is never read as absence.
+//   - What a shadow cannot know is an *UnknownError.
+//   - Every method stops when ctx ends and returns ctx's error; a write that was
+//     cancelled has left either the old state or the new one.
+package sys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// Reader is all that a plan may use. It offers no way to write.
+type Reader interface {
+	Files() FileReader
+	Packages() PackageReader
+	Units() UnitReader
+	Mounts() MountReader
+	Users() UserReader
+	Resources() ResourceReader
+	Network() NetworkReader
+	// System describes the machine; it does not change during a run.
+	System(ctx context.Context) (System, error)
+	// Probe runs a command that only reads. The caller vouches for that: a
+	// shadow really runs it. A program that is not installed is an error for
+	// which errors.Is(err, exec.ErrNotFound) holds; a non-zero exit is no error.
+	Probe(ctx context.Context, c Command) (Result, error)
+}
+
+// Host is a Reader that can also be changed.
+type Host interface {
+	Reader
+	Change() Writer
+}
+
+// Writer changes the host. Steps use it, plans never see it.
+type Writer interface {
+	Files() FileWriter
+	Packages() PackageWriter
+	Units() UnitWriter
+	Mounts() MountWriter
+	Resources() ResourceWriter
+	// Run executes a command with effects. What it does cannot be predicted: a
+	// shadow returns an *UnknownError and remembers that something ran.
+	Run(ctx context.Context, c Command) (Result, error)
+}
+
+// ReadOnly hides a host's Writer, so that no type assertion in a plan finds it.
+func ReadOnly(h Host) Reader { return readOnly{h} }
+
+type readOnly struct{ Reader }
+
+// UnknownError is the answer of a shadow to a question that only a real run can
+// answer. A task that meets one is deferred, not failed.
+type UnknownError struct {
+	What    string // what was asked for: "content of /etc/foo"
+	Because string // why it cannot be known: "package foo would be installed"
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("%s is not known in check mode: %s", e.What, e.Because)
+}
+
+// Unknown reports whether err says that check mode cannot know, and why.
+func Unknown(err error) (*UnknownError, bool) {
+	return errors.AsType[*UnknownError](err)
+}
+
+// Content is the content of a file on its way to a host. Open may be called more
+// than once; what it yields has exactly Size bytes and the digest SHA256 (hex),
+// or reading ends in an error.
+type Content interface {
+	Open(ctx context.Context) (io.ReadCloser, error)
+	Size() int64
+	SHA256() string
+}
+
+// FileType is the type of a file, by the names that Ansible's stat uses.
+type FileType string
+
+// The file types.
+const (
+	Regular     FileType = "file"
+	Directory   FileType = "directory"
+	Symlink     FileType = "link"
+	Fifo        FileType = "fifo"
+	Socket      FileType = "socket"
+	CharDevice  FileType = "char"
+	BlockDevice FileType = "block"
+)
+
+// FileInfo is what lstat(2) or stat(2) tell of a file.
+type FileInfo struct {
+	Type       FileType
+	Mode       uint32 // permission bits with setuid, setgid and sticky: 0o0000 to 0o7777
+	UID, GID   int
+	Size       int64 // bytes; of a symlink the length of its target
+	Blocks     int64 // 512-byte blocks really used; less than Size/512 for a sparse file
+	ModTime    time.Time
+	AccessTime time.Time
+	ChangeTime time.Time // zero in a shadow for what it changed
+	Links      uint64    // hard links
+	Inode, Dev uint64    // equal for two names of one file; made up in a shadow for what it created
+	Rdev       uint64    // of a device
+}
+
+// FileReader looks at files. Paths are absolute and may hold any byte but NUL.
+type FileReader interface {
+	Lstat(ctx context.Context, path string) (FileInfo, error)
+	Stat(ctx context.Context, path string) (FileInfo, error) // follows links
+	Open(ctx context.Context, path string) (io.ReadCloser, error)
+	Readlink(ctx context.Context, path string) (string, error)
+	ReadDir(ctx context.Context, path string) ([]string, error) // names, sorted by byte
+	Xattrs(ctx context.Context, path string) (map[string][]byte, error)
+	Space(ctx context.Context, path string) (Space, error)
+}
+
+// Space is the room on the file system of a path, for an unprivileged user.
+type Space struct{ Free, Total, FreeInodes uint64 } // bytes, bytes, count
+
+// Attributes of a file. A nil field means: as the old file has it, or the
+// system's default for a new one.
+type Attributes struct {
+	Mode     *uint32
+	UID, GID *int
+	ModTime  *time.Time
+}
+
+// FileWriter changes files.
+type FileWriter interface {
+	// Write puts a regular file in place whole: a temporary file in the same
+	// folder, its attributes set before the name appears, fsync, rename, fsync
+	// of the folder. Extended attributes (ACLs, SELinux label) of an old file
+	// are kept. Symlinks are not followed: resolve the path first.
+	Write(ctx context.Context, path string, content Content, attributes Attributes) error
+	Mkdir(ctx context.Context, path string, attributes Attributes) error // one level
+	Symlink(ctx context.Context, target, path string) error              // replaces a link or file at path atomically
+	Link(ctx context.Context, existing, path string) error               // hard link; replaces likewise
+	Mknod(ctx context.Context, path string, info FileInfo) error         // fifo, socket or device
+	Rename(ctx context.Context, from, to string) error                   // rename(2): within one file system
+	Remove(ctx context.Context, path string) error                       // one file, link or empty directory
+	RemoveAll(ctx context.Context, path string) error                    // never crosses a mount point
+	SetAttributes(ctx context.Context, path string, a Attributes) error  // does not follow links
+	SetXattr(ctx context.Context, path, name string, value []byte) error // nil removes
+}
+
+// Package is what the package manager knows of one name.
+type Package struct {
+	Name      string
+	Installed string // version, "" when not installed
+	Candidate string // newest version that could be installed, "" when there is none
+	Held      bool
+}
+
+// PackageRequest is one wish. Version "" with State Present takes what is there
+// or else the candidate.
+type PackageRequest struct {
+	Name, Version string
+	State         PackageState
+}
+
+// PackageState is what a request wants.
+type PackageState string
+
+// The states of a PackageRequest.
+const (
+	PackagePresent PackageState = "present"
+	PackageLatest  PackageState = "latest"
+	PackageAbsent  PackageState = "absent"
+)
+
+// PackageChange is one package of a transaction; From or To is "" for absent.
+type PackageChange struct{ Name, From, To string }
+
+// PackageReader asks the package manager. Locks held by others are waited for.
+type PackageReader interface {
+	Manager(ctx context.Context) (string, error) // "apt", "dnf" or "yum"
+	Query(ctx context.Context, names ...string) (map[string]Package, error)
+	// Resolve says exactly what Apply would do for the requests, dependencies
+	// included, sorted by name; nothing to do is an empty list. It simulates and
+	// changes nothing.
+	Resolve(ctx context.Context, requests []PackageRequest) ([]PackageChange, error)
+}
+
+// PackageOptions are wishes about how a transaction is done.
+type PackageOptions struct {
+	// UnitsDisabled leaves the units of newly installed packages stopped and
+	// disabled, whatever the package's scripts would do.
+	UnitsDisabled                   bool
+	AllowDowngrade, AllowChangeHeld bool
+	Purge                           bool
+}
+
+// PackageWriter changes packages.
+type PackageWriter interface {
+	Apply(ctx context.Context, requests []PackageRequest, options PackageOptions) error
+	UpdateCache(ctx context.Context) error
+}
+
+// Unit is the state of a systemd unit, in systemd's own words.
+type Unit struct {
+	Name        string
+	Load        string // loaded, not-found, masked, error, …
+	Active      string // active, reloading, inactive, failed, activating, deactivating
+	Sub         string
+	File        string // enabled, disabled, static, masked, …; "" without a unit file
+	NeedReload  bool   // the unit file is newer than what systemd has loaded
+	Description string
+	MainPID     uint32
+}
+
+// UnitReader asks systemd over D-Bus.
+type UnitReader interface {
+	// Get never fails for a unit that does not exist: its Load is "not-found".
+	Get(ctx context.Context, name string) (Unit, error)
+}
+
+// UnitWriter changes units. Start, Stop, Restart and Reload return when systemd's
+// job has ended; a failed job is an error with the unit's last log lines.
+type UnitWriter interface {
+	Start(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string) error
+	Restart(ctx context.Context, name string) error
+	Reload(ctx context.Context, name string) error
+	Enable(ctx context.Context, name string) error
+	Disable(ctx context.Context, name string) error
+	Mask(ctx context.Context, name string) error
+	Unmask(ctx context.Context, name string) error
+	DaemonReload(ctx context.Context) error
+}
+
+// Mount is one line of the mount table.
+type Mount struct {
+	Source, Target, Type string
+	Options              string // comma separated, as given to mount(8) or read from mountinfo
+}
+
+// MountReader reads the mount table. It never touches the mounted file systems,
+// so a dead one cannot hang it.
+type MountReader interface {
+	List(ctx context.Context) ([]Mount, error) // in mount order; a later one at the same target hides the earlier
+}
+
+// MountWriter mounts and unmounts through mount(8) and umount(8), for their helpers.
+type MountWriter interface {
+	Mount(ctx context.Context, m Mount) error
+	Unmount(ctx context.Context, target string) error // the topmost at target
+}
+
+// User is an entry of the user database.
+type User struct {
+	Name, Home, Shell string
+	UID, GID          int
+}
+
+// Group is an entry of the group database.
+type Group struct {
+	Name string
+	GID  int
+}
+
+// UserReader asks the user and group databases (getent, so NSS counts).
+type UserReader interface {
+	User(ctx context.Context, name string) (User, error)
+	UserByID(ctx context.Context, uid int) (User, error)
+	Group(ctx context.Context, name string) (Group, error)
+	GroupByID(ctx context.Context, gid int) (Group, error)
+}
+
+// ResourceReader reads state that has no interface of its own here: a gluster
+// volume, a compose project, a row of a table.
+type ResourceReader interface {
+	// Look returns what look finds, or what the shadow was told it would be. A
+	// key always stands for the same kind of thing and the same Go type.
+	Look(ctx context.Context, key string, look func(ctx context.Context) (any, error)) (any, error)
+}
+
+// ResourceWriter changes such state.
+type ResourceWriter interface {
+	// Make brings about the state after by calling do. A shadow does not call do;
+	// it remembers after as the state of key.
+	Make(ctx context.Context, key string, after any, do func(ctx context.Context) error) error
+}
+
+// Look is Reader.Resources().Look with the type of the state.
+func Look[T any](ctx context.Context, host Reader, key string, look func(ctx context.Context) (T, error)) (T, error) {
+	state, err := host.Resources().Look(ctx, key, func(ctx context.Context) (any, error) { return look(ctx) })
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	typed, ok := state.(T)
+	if !ok {
+		return typed, fmt.Errorf("resource %s: is a %T where a %T was expected", key, state, typed)
+	}
+	return typed, nil
+}
+
+// NetworkReader talks to services. In a shadow that would have changed what runs
+// on the host (units, packages, resources, commands) Dial is unknown.
+type NetworkReader interface {
+	Dial(ctx context.Context, network, address string) (net.Conn, error)
+	LookupHost(ctx context.Context, name string) ([]string, error)
+}
+
+// Command is a program to run. Args[0] is looked up in PATH; no shell is involved.
+type Command struct {
+	Args    []string
+	Dir     string
+	Env     []string // additions, KEY=value
+	Stdin   io.Reader
+	Files   []Content                        // offered as /proc/self/fd/3, 4, … to the program: for input that must not touch the disk
+	Output  func(stream string, line []byte) // if set, called for each line ("stdout" or "stderr") as it comes, not concurrently
+	Limit   int64                            // most bytes kept of each stream; 0 means 64 MiB; more is an error
+	Timeout time.Duration                    // 0: only ctx ends it
+}
+
+// Result is how a command ended. A signal is Code 128+n, as in a shell.
+type Result struct {
+	Stdout, Stderr []byte
+	Code           int
+	Start, End     time.Time
+}
+
+// System describes a machine.
+type System struct {
+	Hostname, FQDN, Kernel, Architecture, MachineID string // Architecture as uname -m
+	OS                                              OSRelease
+	Interfaces                                      []Interface
+	DefaultIPv4                                     string // address used towards the default route, "" without one
+	DefaultInterface                                string
+	CPUs                                            int
+	MemoryBytes                                     uint64
+	UID                                             int // who the agent runs as
+}
+
+// OSRelease is /etc/os-release, and the family as Ansible names it.
+type OSRelease struct {
+	ID, VersionID, Name, PrettyName, Codename string
+	IDLike                                    []string
+	Family                                    string // Debian, RedHat, Suse, Alpine, Archlinux, or ""
+}
+
+// Interface is a network interface with its addresses in CIDR form.
+type Interface struct {
+	Name, MAC string
+	MTU       int
+	Up        bool
+	Addresses []string
+}

@@ -80,7 +80,8 @@ func Unknown(err error) (*UnknownError, bool) {
 
 // Content is the content of a file on its way to a host. Open may be called more
 // than once; what it yields has exactly Size bytes and the digest SHA256 (hex),
-// or reading ends in an error.
+// or reading ends in an error. SHA256 is "" for content that was not hashed
+// beforehand: a large file that is copied from one path of the host to another.
 type Content interface {
 	Open(ctx context.Context) (io.ReadCloser, error)
 	Size() int64
@@ -125,6 +126,11 @@ type FileReader interface {
 	ReadDir(ctx context.Context, path string) ([]string, error) // names, sorted by byte
 	Xattrs(ctx context.Context, path string) (map[string][]byte, error)
 	Space(ctx context.Context, path string) (Space, error)
+	// Content stands for the content that the regular file at path has now, without
+	// reading it. Later writes through this host do not change what it yields: the
+	// real host reports a file that has changed since as an error, a shadow keeps
+	// to the layer in which it found the file. SHA256 is "".
+	Content(ctx context.Context, path string) (Content, error)
 }
 
 // Space is the room on the file system of a path, for an unprivileged user.
@@ -133,9 +139,9 @@ type Space struct{ Free, Total, FreeInodes uint64 } // bytes, bytes, count
 // Attributes of a file. A nil field means: as the old file has it, or the
 // system's default for a new one.
 type Attributes struct {
-	Mode     *uint32
-	UID, GID *int
-	ModTime  *time.Time
+	Mode                *uint32
+	UID, GID            *int
+	ModTime, AccessTime *time.Time
 }
 
 // FileWriter changes files.
@@ -145,6 +151,12 @@ type FileWriter interface {
 	// of the folder. Extended attributes (ACLs, SELinux label) of an old file
 	// are kept. Symlinks are not followed: resolve the path first.
 	Write(ctx context.Context, path string, content Content, attributes Attributes) error
+	// WriteCopy is Write for one file of a tree of many: it spares the fsyncs, so
+	// its work is durable only after Sync, and with sparse it leaves holes where
+	// the content has blocks of zeros.
+	WriteCopy(ctx context.Context, path string, content Content, attributes Attributes, sparse bool) error
+	// Sync makes all that was written to the file system of path durable, syncfs(2).
+	Sync(ctx context.Context, path string) error
 	Mkdir(ctx context.Context, path string, attributes Attributes) error // one level
 	Symlink(ctx context.Context, target, path string) error              // replaces a link or file at path atomically
 	Link(ctx context.Context, existing, path string) error               // hard link; replaces likewise
@@ -152,7 +164,7 @@ type FileWriter interface {
 	Rename(ctx context.Context, from, to string) error                   // rename(2): within one file system
 	Remove(ctx context.Context, path string) error                       // one file, link or empty directory
 	RemoveAll(ctx context.Context, path string) error                    // never crosses a mount point
-	SetAttributes(ctx context.Context, path string, a Attributes) error  // does not follow links
+	SetAttributes(ctx context.Context, path string, a Attributes) error  // does not follow links; Mode of a link is ignored
 	SetXattr(ctx context.Context, path, name string, value []byte) error // nil removes
 }
 

@@ -2,5 +2,5 @@ package modules
 
 // languageModules lists the language modules, in the order of the documentation.
 func languageModules() []Spec {
-	return nil
+	return []Spec{debugSpec(), assertSpec(), setFactSpec(), failSpec(), metaSpec()}
 }

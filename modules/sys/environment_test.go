@@ -1,0 +1,41 @@
+package sys
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEnvironmentOfInnerContextWins(t *testing.T) {
+	outer := WithEnvironment(t.Context(), map[string]string{"LANG": "C", "HTTP_PROXY": "a"})
+	inner := WithEnvironment(outer, map[string]string{"LANG": "C.UTF-8"})
+	if diff := cmp.Diff([]string{"HTTP_PROXY=a", "LANG=C.UTF-8"}, Environment(inner)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"HTTP_PROXY=a", "LANG=C"}, Environment(outer)); diff != "" {
+		t.Error("the outer context was changed:", diff)
+	}
+	if got := Environment(t.Context()); len(got) != 0 {
+		t.Errorf("a bare context has %v", got)
+	}
+}
+
+func TestPause(t *testing.T) {
+	shadow := &Shadow{}
+	for name, host := range map[string]Reader{"shadow": shadow, "read-only shadow": ReadOnly(shadow)} {
+		if _, ok := Unknown(Pause(t.Context(), host, time.Hour)); !ok {
+			t.Errorf("%s: time passed", name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := Pause(ctx, &Real{}, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+	if err := Pause(t.Context(), ReadOnly(&Real{}), time.Millisecond); err != nil {
+		t.Errorf("real: got %v", err)
+	}
+}

@@ -43,8 +43,13 @@ func debugSpec() Spec {
 		New:     func() Module { return &DebugArgs{} },
 		Returns: []Return{{Name: "msg", Type: "raw", Doc: "What was shown, for msg. With var the key is the expression itself."}},
 		Examples: []Example{
-			{"A message", "- debug:\n    msg: \"The VIP is {{ vip }}\"\n"},
-			{"A registered result, with -vv only", "- debug:\n    var: result.stdout_lines\n    verbosity: 2\n"},
+			{"A message", `
+debug:
+  msg: "The VIP is {{ vip }}"`},
+			{"A registered result, with -vv only", `
+debug:
+  var: result.stdout_lines
+  verbosity: 2`},
 		},
 	}
 }
@@ -69,7 +74,12 @@ func assertSpec() Spec {
 			{Name: "assertion", Type: "string", Doc: "The expression that did not hold."},
 			{Name: "evaluated_to", Type: "bool", Doc: "What that expression came to."},
 		},
-		Examples: []Example{{"Two compute nodes, no more and no fewer", "- assert:\n    that:\n      - groups.compute | length == 2\n      - vip is defined\n    fail_msg: ha-minimal needs exactly two compute nodes and a VIP\n"}},
+		Examples: []Example{{"Two compute nodes, no more and no fewer", `
+assert:
+  that:
+    - groups.compute | length == 2
+    - vip is defined
+  fail_msg: ha-minimal needs exactly two compute nodes and a VIP`}},
 	}
 }
 
@@ -81,14 +91,16 @@ type SetFactArgs struct {
 
 func setFactSpec() Spec {
 	return Spec{
-		Name:     "set_fact",
-		Summary:  "Set variables of a host for the rest of the run",
-		Notes:    []string{"Every argument besides cacheable is a variable. A value keeps its type: a lone expression that yields a list sets a list."},
-		Place:    OnController,
-		New:      func() Module { return &SetFactArgs{} },
-		AnyArgs:  true,
-		Returns:  []Return{{Name: "ansible_facts", Type: "dict", Doc: "The variables that were set."}},
-		Examples: []Example{{"The other compute node", "- set_fact:\n    peer: \"{{ (groups.compute | difference([inventory_hostname])) | first }}\"\n"}},
+		Name:    "set_fact",
+		Summary: "Set variables of a host for the rest of the run",
+		Notes:   []string{"Every argument besides cacheable is a variable. A value keeps its type: a lone expression that yields a list sets a list."},
+		Place:   OnController,
+		New:     func() Module { return &SetFactArgs{} },
+		AnyArgs: true,
+		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The variables that were set."}},
+		Examples: []Example{{"The other compute node", `
+set_fact:
+  peer: "{{ (groups.compute | difference([inventory_hostname])) | first }}"`}},
 	}
 }
 
@@ -100,12 +112,15 @@ type FailArgs struct {
 
 func failSpec() Spec {
 	return Spec{
-		Name:     "fail",
-		Summary:  "Fail with a message",
-		Place:    OnController,
-		New:      func() Module { return &FailArgs{} },
-		Returns:  []Return{{Name: "msg", Type: "string", Doc: "The message."}},
-		Examples: []Example{{"Refuse a system that is not supported", "- fail:\n    msg: \"{{ ansible_distribution }} is not supported\"\n  when: ansible_os_family not in ['Debian', 'RedHat']\n"}},
+		Name:    "fail",
+		Summary: "Fail with a message",
+		Place:   OnController,
+		New:     func() Module { return &FailArgs{} },
+		Returns: []Return{{Name: "msg", Type: "string", Doc: "The message."}},
+		Examples: []Example{{"Refuse a system that is not supported", `
+fail:
+  msg: "{{ ansible_distribution }} is not supported"
+when: ansible_os_family not in ['Debian', 'RedHat']`}},
 	}
 }
 
@@ -122,6 +137,7 @@ func metaSpec() Spec {
 		Place:    OnController,
 		New:      func() Module { return &MetaArgs{} },
 		FreeForm: "free_form",
-		Examples: []Example{{"Restart what was changed before going on", "- meta: flush_handlers\n"}},
+		Examples: []Example{{"Restart what was changed before going on", `
+meta: flush_handlers`}},
 	}
 }

@@ -19,7 +19,7 @@ func pingSpec() Spec {
 		Place:    OnHost,
 		New:      func() Module { return &PingArgs{} },
 		Returns:  []Return{{Name: "ping", Type: "string", Doc: "The data argument."}},
-		Examples: []Example{{"Every host must answer", "- ping:\n"}},
+		Examples: []Example{{"Every host must answer", "ping:"}},
 	}
 }
 

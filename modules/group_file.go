@@ -2,5 +2,7 @@ package modules
 
 // fileModules lists the file modules, in the order of the documentation.
 func fileModules() []Spec {
-	return nil
+	return []Spec{
+		lineinfileSpec(),
+	}
 }

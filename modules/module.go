@@ -31,6 +31,9 @@ type Plan struct {
 	// of the Ansible module of the same name. The plan made after the steps are
 	// done reports last, so a result tells of the reached state.
 	Result Result
+	// Once holds the keys that tell of the change itself (msg, found, backup_file).
+	// They are reported from the plan that was carried out.
+	Once Result
 	// Skipped says why the module had nothing to look at ("creates: /x exists").
 	Skipped string
 }

@@ -16,11 +16,12 @@ import (
 // outcome then names what was done.
 func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
 	plan, err := m.Plan(ctx, sys.ReadOnly(host))
-	if err != nil {
-		return ended(err, Outcome{Result: Result{}})
-	}
 	out := Outcome{Status: OK, Result: Result{}}
 	maps.Copy(out.Result, plan.Result)
+	if err != nil { // a plan may say what it found before it failed: uri's status
+		return ended(err, out)
+	}
+	maps.Copy(out.Result, plan.Once)
 	if plan.Skipped != "" {
 		out.Status, out.Message = Skipped, plan.Skipped
 		return out

@@ -1,0 +1,158 @@
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// found is what a plan saw at a path.
+type found struct {
+	path   string
+	info   sys.FileInfo
+	exists bool
+}
+
+// look sees what lies at p itself, without following a link there.
+func look(ctx context.Context, host sys.Reader, p string) (found, error) {
+	p = path.Clean(p)
+	info, err := host.Files().Lstat(ctx, p)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return found{path: p}, nil
+	case err != nil:
+		return found{}, fmt.Errorf("looking at %s: %w", p, err)
+	}
+	return found{path: p, info: info, exists: true}, nil
+}
+
+// lookThrough sees what p leads to. Its path is the real one, which also stands
+// for a file that could be made there; its folder exists.
+func lookThrough(ctx context.Context, host sys.Reader, p string) (found, error) {
+	real, err := realpath(ctx, host.Files(), p)
+	if err != nil {
+		return found{}, err
+	}
+	return look(ctx, host, real)
+}
+
+// maxLinks is Linux's own limit of links in one path.
+const maxLinks = 40
+
+// realpath resolves every link in p. Only the last part may be missing.
+func realpath(ctx context.Context, files sys.FileReader, p string) (string, error) {
+	real, rest := "/", strings.Split(p, "/")
+	for links := 0; len(rest) > 0; {
+		part := rest[0]
+		rest = rest[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			real = path.Dir(real)
+			continue
+		}
+		next := path.Join(real, part)
+		info, err := files.Lstat(ctx, next)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && strings.Trim(strings.Join(rest, ""), ".") == "":
+			return next, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return "", fmt.Errorf("%s: there is no directory %s: %w", p, next, err)
+		case err != nil:
+			return "", fmt.Errorf("looking at %s: %w", next, err)
+		case info.Type != sys.Symlink:
+			real = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: more than %d links lead round in it", p, maxLinks)
+		}
+		target, err := files.Readlink(ctx, next)
+		if err != nil {
+			return "", fmt.Errorf("reading the link %s: %w", next, err)
+		}
+		if path.IsAbs(target) {
+			real = "/"
+		}
+		rest = slices.Concat(strings.Split(target, "/"), rest)
+	}
+	return real, nil
+}
+
+// unchanged fails when the file is no longer as it was found: writing then would
+// undo what somebody else has just done.
+func (f found) unchanged(ctx context.Context, host sys.Reader) error {
+	now, err := look(ctx, host, f.path)
+	if err != nil {
+		return err
+	}
+	same := now.exists == f.exists && now.info.Size == f.info.Size && now.info.ModTime.Equal(f.info.ModTime)
+	if !same {
+		return fmt.Errorf("%s was changed by something else in the meantime; nothing was written, run the task again", f.path)
+	}
+	return nil
+}
+
+// is tells whether a file of the type is there.
+func (f found) is(t sys.FileType) bool { return f.exists && f.info.Type == t }
+
+// typeOf names what is there, for messages.
+func (f found) typeOf() string {
+	switch {
+	case !f.exists:
+		return "absent"
+	case f.info.Type == sys.Regular:
+		return "a file"
+	case f.info.Type == sys.Symlink:
+		return "a link"
+	default:
+		return "a " + string(f.info.Type)
+	}
+}
+
+// result reports the keys that every file module reports.
+func (f found) result(ctx context.Context, host sys.Reader) (Result, error) {
+	if !f.exists {
+		return Result{"path": f.path, "state": "absent"}, nil
+	}
+	owner, err := ownerName(ctx, host, f.info.UID)
+	if err != nil {
+		return nil, err
+	}
+	group, err := groupName(ctx, host, f.info.GID)
+	if err != nil {
+		return nil, err
+	}
+	return Result{
+		"path": f.path, "state": stateName(f.info), "mode": octal(f.info.Mode),
+		"owner": owner, "group": group, "uid": f.info.UID, "gid": f.info.GID, "size": f.info.Size,
+	}, nil
+}
+
+// stateName is Ansible's word for what a file is.
+func stateName(info sys.FileInfo) string {
+	if info.Type == sys.Regular && info.Links > 1 {
+		return "hard"
+	}
+	return string(info.Type)
+}
+
+func octal(mode uint32) string { return fmt.Sprintf("%04o", mode) }
+
+var attributeReturns = []Return{
+	{Name: "path", Type: "string", Doc: "The file, with links resolved where the module follows them."},
+	{Name: "state", Type: "string", Doc: "What it is: file, directory, link, hard, absent."},
+	{Name: "mode", Type: "string", Doc: "Its permission bits, as in 0644."},
+	{Name: "owner", Type: "string", Doc: "The owner's name, or number where it has no name."},
+	{Name: "group", Type: "string", Doc: "The group's name, or number."},
+	{Name: "uid", Type: "int", Doc: "The owner's number."},
+	{Name: "gid", Type: "int", Doc: "The group's number."},
+	{Name: "size", Type: "int", Doc: "Its size in bytes."},
+}

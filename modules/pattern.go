@@ -1,0 +1,187 @@
+package modules
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const pythonRegexpNote = "Expressions are Python's as far as they can be matched in linear time: look-around, back-references within the expression and possessive repeats are refused with an error that names them."
+
+// cannotMatch are the constructs of Python's re that RE2 leaves out, because no
+// automaton can match them.
+var cannotMatch = []struct{ start, name string }{
+	{"(?=", "the look-ahead (?=…)"},
+	{"(?!", "the negative look-ahead (?!…)"},
+	{"(?<=", "the look-behind (?<=…)"},
+	{"(?<!", "the negative look-behind (?<!…)"},
+	{"(?>", "the atomic group (?>…)"},
+	{"(?P=", "the back-reference (?P=…)"},
+	{"(?(", "the conditional (?(…)…)"},
+	{"(?#", "the comment (?#…)"},
+	{"(?x", "the verbose flag (?x)"},
+}
+
+// compilePython compiles a regular expression written as for Python's re module.
+// flags are those of Go's syntax, as in "m" or "ms".
+func compilePython(text, flags string) (*regexp.Regexp, error) {
+	translated, err := translatePython(text)
+	if err != nil {
+		return nil, err
+	}
+	if flags != "" {
+		translated = "(?" + flags + ")" + translated
+	}
+	compiled, err := regexp.Compile(translated)
+	if err != nil {
+		return nil, fmt.Errorf("the expression %q: %w", text, err)
+	}
+	return compiled, nil
+}
+
+// translatePython writes text in Go's flavour, or names what that cannot say.
+func translatePython(text string) (string, error) {
+	refuse := func(what string) (string, error) {
+		return "", fmt.Errorf("the expression %q uses %s, which is not supported; write it without", text, what)
+	}
+	var out strings.Builder
+	class := -1 // where the open character class began, or -1
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '\\' && i+1 < len(text):
+			i++
+			switch next := text[i]; {
+			case class < 0 && next == 'Z':
+				out.WriteString(`\z`)
+			case class < 0 && next >= '1' && next <= '9':
+				return refuse(`the back-reference \` + string(next))
+			default:
+				out.WriteByte('\\')
+				out.WriteByte(next)
+			}
+			continue
+		case class >= 0:
+			first := text[class+1:i] == "" || text[class+1:i] == "^"
+			if c == ']' && !first {
+				class = -1
+			}
+			if c == '[' && i > class { // a plain character to Python, never [:name:]
+				out.WriteByte('\\')
+			}
+		case c == '[':
+			class = i
+		case c == '(':
+			for _, no := range cannotMatch {
+				if strings.HasPrefix(text[i:], no.start) {
+					return refuse(no.name)
+				}
+			}
+		case strings.IndexByte("*+?}", c) >= 0 && i+1 < len(text) && text[i+1] == '+':
+			return refuse("the possessive repeat " + string(c) + "+")
+		case strings.HasPrefix(text[i:], "{,"):
+			out.WriteString("{0")
+			continue
+		}
+		out.WriteByte(c)
+	}
+	return out.String(), nil
+}
+
+// expansion is a replacement text with \1, \g<1> and \g<name>, taken apart.
+type expansion []expansionPart
+
+type expansionPart struct {
+	text  string
+	group int // -1: text is literal
+}
+
+// parseExpansion reads a replacement for matches of re, as Python's re.sub does.
+func parseExpansion(text string, re *regexp.Regexp) (expansion, error) {
+	var parts expansion
+	var literal strings.Builder
+	flush := func() {
+		if literal.Len() > 0 {
+			parts = append(parts, expansionPart{literal.String(), -1})
+			literal.Reset()
+		}
+	}
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 == len(text) {
+			literal.WriteByte(text[i])
+			continue
+		}
+		i++
+		plain, known := expansionEscapes[text[i]]
+		switch {
+		case known:
+			literal.WriteByte(plain)
+		case text[i] == 'g' && strings.HasPrefix(text[i+1:], "<") && strings.Contains(text[i+1:], ">"):
+			name, _, _ := strings.Cut(text[i+2:], ">")
+			i += len(name) + 2
+			group, err := groupOf(name, re)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", text, err)
+			}
+			flush()
+			parts = append(parts, expansionPart{group: group})
+		case text[i] >= '1' && text[i] <= '9':
+			end := i + 1
+			if end < len(text) && text[end] >= '0' && text[end] <= '9' {
+				end++
+			}
+			group, err := groupOf(text[i:end], re)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", text, err)
+			}
+			i = end - 1
+			flush()
+			parts = append(parts, expansionPart{group: group})
+		case text[i] == '0':
+			literal.WriteByte(0)
+		case isLetter(text[i]):
+			return nil, fmt.Errorf(`%q: the escape \%c means nothing here; write \\ for a backslash`, text, text[i])
+		default:
+			literal.WriteByte('\\')
+			literal.WriteByte(text[i])
+		}
+	}
+	flush()
+	return parts, nil
+}
+
+var expansionEscapes = map[byte]byte{
+	'n': '\n', 't': '\t', 'r': '\r', '\\': '\\', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v',
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func groupOf(name string, re *regexp.Regexp) (int, error) {
+	if n, err := strconv.Atoi(name); err == nil {
+		if n < 0 || n > re.NumSubexp() {
+			return 0, fmt.Errorf("the expression has %d groups, none is number %d", re.NumSubexp(), n)
+		}
+		return n, nil
+	}
+	if i := slices.Index(re.SubexpNames(), name); name != "" && i > 0 {
+		return i, nil
+	}
+	return 0, fmt.Errorf("the expression has no group named %q", name)
+}
+
+// expand fills in the groups of one match: subject and the offsets that
+// FindStringSubmatchIndex gave for it. A group that took no part is empty.
+func (e expansion) expand(subject string, match []int) string {
+	var out strings.Builder
+	for _, part := range e {
+		switch {
+		case part.group < 0:
+			out.WriteString(part.text)
+		case match[2*part.group] >= 0:
+			out.WriteString(subject[match[2*part.group]:match[2*part.group+1]])
+		}
+	}
+	return out.String()
+}

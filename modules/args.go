@@ -3,6 +3,8 @@ package modules
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strconv"
@@ -19,6 +21,7 @@ type ContentRef struct {
 	Mode   uint32 `cbor:"3,keyasint,omitempty"` // permission bits of the source, for mode: preserve
 	Inline []byte `cbor:"4,keyasint,omitempty"`
 	Name   string `cbor:"5,keyasint,omitempty"` // base name of the source, for a dest that is a directory
+	Secret bool   `cbor:"6,keyasint,omitempty"` // it was decrypted from a vault: never shown
 }
 
 // TreeRef is a directory as it travels in arguments. Exactly one of Entries (a
@@ -28,6 +31,7 @@ type TreeRef struct {
 	Path    string      `cbor:"1,keyasint,omitempty"`
 	Origin  string      `cbor:"2,keyasint,omitempty"` // for messages: "manage01:/opt/x", "files/x"
 	Entries []TreeEntry `cbor:"3,keyasint,omitempty"`
+	Name    string      `cbor:"4,keyasint,omitempty"` // base name of the source, "" when it was written with a slash at its end
 }
 
 // TreeEntry is one file of a TreeRef.
@@ -52,14 +56,25 @@ type Contents interface {
 // Content is an argument that holds the content of a file of the controller.
 type Content struct {
 	sys.Content
-	Mode uint32 // of the source; 0 when it had none (a rendered template)
-	Name string
+	Mode   uint32 // of the source; 0 when it had none (a rendered template)
+	Name   string
+	Secret bool // shown to nobody
 }
 
 // Tree is an argument that holds a directory.
 type Tree struct {
 	TreeRef
 	contents Contents
+}
+
+// Source is an argument that names a file or a directory, either of the controller
+// or of the host itself; exactly one field is set. The engine finds a source on
+// the controller and puts a ContentRef or a TreeRef in the string's place, unless
+// the task says remote_src: then the string stays and becomes Path.
+type Source struct {
+	Content *Content
+	Tree    *Tree
+	Path    string // on the host; a slash at its end means what is in the directory
 }
 
 // Content opens the content of entry e.
@@ -73,6 +88,7 @@ func (p Problem) Error() string { return p.Summary }
 var (
 	contentType = reflect.TypeFor[*Content]()
 	treeType    = reflect.TypeFor[*Tree]()
+	sourceType  = reflect.TypeFor[*Source]()
 	modeType    = reflect.TypeFor[*Mode]()
 )
 
@@ -130,6 +146,8 @@ func typeName(f reflect.StructField) string {
 		return "content"
 	case t == treeType:
 		return "tree"
+	case t == sourceType:
+		return "source"
 	case t == modeType:
 		return "mode"
 	}
@@ -138,6 +156,9 @@ func typeName(f reflect.StructField) string {
 	}
 	switch t.Kind() {
 	case reflect.String:
+		if f.Tag.Get("type") == "path" {
+			return "path"
+		}
 		return "string"
 	case reflect.Bool:
 		return "bool"
@@ -274,6 +295,8 @@ func (o *Option) set(field reflect.Value, value any, contents Contents) error {
 		return setContent(field, value, contents)
 	case "tree":
 		return setTree(field, value, contents)
+	case "source":
+		return setSource(field, value, contents)
 	case "mode":
 		mode, err := ParseMode(value)
 		if err != nil {
@@ -294,6 +317,12 @@ func (o *Option) set(field reflect.Value, value any, contents Contents) error {
 		}
 		if len(o.Choices) > 0 && !slices.Contains(o.Choices, text) {
 			return fmt.Errorf("%q is none of %s%s", text, strings.Join(o.Choices, ", "), hintAfter(text, o.Choices))
+		}
+		field.SetString(text)
+	case "path":
+		text, err := asPath(value)
+		if err != nil {
+			return err
 		}
 		field.SetString(text)
 	case "bool":
@@ -324,28 +353,81 @@ func (o *Option) set(field reflect.Value, value any, contents Contents) error {
 	return nil
 }
 
+// setContent stores the content that stands for a file of the controller. At load
+// time there is only its path: then the field is set, but cannot be opened.
 func setContent(field reflect.Value, value any, contents Contents) error {
+	if text, ok := value.(string); ok && contents == nil {
+		field.Set(reflect.ValueOf(&Content{Name: path.Base(text)}))
+		return nil
+	}
 	ref, ok := value.(ContentRef)
 	if !ok {
-		if _, text := value.(string); text && contents == nil {
-			return nil // a path, at load time: the engine looks it up
-		}
-		return fmt.Errorf("wants a file of the controller, got %T", value)
+		return fmt.Errorf("wants a file of the controller, got %s", describe(value))
 	}
-	field.Set(reflect.ValueOf(&Content{Content: contents.Content(ref), Mode: ref.Mode, Name: ref.Name}))
+	field.Set(reflect.ValueOf(contentOf(ref, contents)))
 	return nil
 }
 
+func contentOf(ref ContentRef, contents Contents) *Content {
+	c := &Content{Mode: ref.Mode, Name: ref.Name, Secret: ref.Secret}
+	if contents != nil {
+		c.Content = contents.Content(ref)
+	}
+	return c
+}
+
+// setTree stores a directory; a string is one of the host itself.
 func setTree(field reflect.Value, value any, contents Contents) error {
+	if text, ok := value.(string); ok {
+		value = TreeRef{Path: text, Origin: text, Name: nameOf(text)}
+	}
 	ref, ok := value.(TreeRef)
 	if !ok {
-		if _, text := value.(string); text && contents == nil {
-			return nil
-		}
-		return fmt.Errorf("wants a directory, got %T", value)
+		return fmt.Errorf("wants a directory, got %s", describe(value))
 	}
 	field.Set(reflect.ValueOf(&Tree{TreeRef: ref, contents: contents}))
 	return nil
+}
+
+func setSource(field reflect.Value, value any, contents Contents) error {
+	source := &Source{}
+	switch v := value.(type) {
+	case ContentRef:
+		source.Content = contentOf(v, contents)
+	case TreeRef:
+		source.Tree = &Tree{TreeRef: v, contents: contents}
+	case string:
+		source.Path = v
+	default:
+		return fmt.Errorf("wants a file or a directory, got %s", describe(value))
+	}
+	field.Set(reflect.ValueOf(source))
+	return nil
+}
+
+// nameOf is the name under which a directory is copied: none when it was written
+// with a slash at its end, which means what is in it.
+func nameOf(directory string) string {
+	if strings.HasSuffix(directory, "/") {
+		return ""
+	}
+	return path.Base(directory)
+}
+
+// asPath reads the path of a file on the host. Relative paths have no meaning
+// there, since a task has no folder of its own.
+func asPath(value any) (string, error) {
+	text, err := asString(value)
+	if err != nil {
+		return "", err
+	}
+	if !path.IsAbs(text) {
+		return "", fmt.Errorf("wants an absolute path, got %q", text)
+	}
+	if strings.ContainsRune(text, 0) {
+		return "", fmt.Errorf("a path cannot hold a NUL byte: %q", text)
+	}
+	return text, nil
 }
 
 func (o *Option) setList(field reflect.Value, value any) error {
@@ -387,7 +469,8 @@ func setMap(field reflect.Value, value any) error {
 		return nil
 	}
 	out := reflect.MakeMap(field.Type())
-	for key, v := range m {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		v := m[key]
 		element := reflect.New(field.Type().Elem()).Elem()
 		inner := Option{Type: typeName(reflect.StructField{Type: element.Type()})}
 		if err := inner.set(element, v, nil); err != nil {

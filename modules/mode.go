@@ -20,6 +20,9 @@ type Mode struct {
 func ParseMode(value any) (Mode, error) {
 	if n, err := asInt(value); err == nil {
 		if _, text := value.(string); !text {
+			if looksOctal(n) {
+				return Mode{}, fmt.Errorf("mode %d without quotes is the number %d, %04o in octal; write '0%d'", n, n, n, n)
+			}
 			return modeNumber(n)
 		}
 	}
@@ -46,7 +49,15 @@ func modeNumber(n int64) (Mode, error) {
 	return Mode{bits: uint32(n)}, nil
 }
 
-// On gives the wanted bits for a file that has the bits now.
+// looksOctal tells a number that was written without quotes and without a leading
+// zero, such as 644: nobody means the bits 01204.
+func looksOctal(n int64) bool {
+	_, err := strconv.ParseUint(strconv.FormatInt(n, 10), 8, 32)
+	return n > 0o777 && n <= 777 && err == nil
+}
+
+// On gives the wanted bits for a file that has the bits now. A caller deals with
+// Preserve itself.
 func (m *Mode) On(now uint32, directory bool) uint32 {
 	if m.symbolic == "" {
 		return m.bits
@@ -58,6 +69,10 @@ func (m *Mode) On(now uint32, directory bool) uint32 {
 	return bits
 }
 
+// customaryUmask is kept from a clause that names no class ("+w"), as chmod(1) keeps
+// the shell's; the agent's own would differ from host to host.
+const customaryUmask = 0o022
+
 // applySymbolic computes a chmod(1) symbolic mode.
 func applySymbolic(text string, bits uint32, directory bool) (uint32, error) {
 	for clause := range strings.SplitSeq(text, ",") {
@@ -68,6 +83,10 @@ func applySymbolic(text string, bits uint32, directory bool) (uint32, error) {
 		who, rest := clause[:end], clause[end:]
 		if strings.Trim(who, "ugoa") != "" {
 			return 0, fmt.Errorf("mode %q: %q is none of u, g, o, a", text, who)
+		}
+		spared := uint32(0)
+		if who == "" {
+			spared = customaryUmask
 		}
 		if who == "" || strings.Contains(who, "a") {
 			who = "ugo"
@@ -81,7 +100,7 @@ func applySymbolic(text string, bits uint32, directory bool) (uint32, error) {
 			}
 			rest = rest[1+len(perms):]
 			var err error
-			if bits, err = applyClause(who, operator, perms, bits, directory); err != nil {
+			if bits, err = applyClause(who, operator, perms, bits, spared, directory); err != nil {
 				return 0, fmt.Errorf("mode %q: %w", text, err)
 			}
 		}
@@ -89,12 +108,13 @@ func applySymbolic(text string, bits uint32, directory bool) (uint32, error) {
 	return bits, nil
 }
 
-func applyClause(who string, operator byte, perms string, bits uint32, directory bool) (uint32, error) {
+func applyClause(who string, operator byte, perms string, bits, spared uint32, directory bool) (uint32, error) {
 	for _, class := range who {
 		set, err := permissionBits(class, perms, bits, directory)
 		if err != nil {
 			return 0, err
 		}
+		set &^= spared
 		switch operator {
 		case '+':
 			bits |= set
@@ -136,7 +156,7 @@ func permissionBits(class rune, perms string, bits uint32, directory bool) (uint
 		case 's':
 			set |= map[rune]uint32{'u': 0o4000, 'g': 0o2000}[class]
 		case 't':
-			set |= 0o1000
+			set |= map[rune]uint32{'o': 0o1000}[class]
 		case 'u', 'g', 'o':
 			from := map[rune]uint32{'u': 6, 'g': 3, 'o': 0}[p]
 			set |= (bits >> from & 7) << shift

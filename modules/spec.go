@@ -48,14 +48,15 @@ type Example struct{ Title, YAML string }
 //	Path string `arg:"path,required" alias:"dest,name" doc:"The file to edit."`
 //	State string `arg:"state" default:"present" choices:"present,absent" doc:"…"`
 //
-// Further tags: `secret:"true"` (never shown), `content:"file"` or
+// Further tags: `secret:"true"` (never shown), `type:"path"` (an absolute path on
+// the host), `content:"file"` or
 // `content:"template"` (on a Content: the engine finds the file on the
 // controller, renders it for "template", and hands over its content).
 // A pointer field is nil when the option is not given.
 type Option struct {
 	Name     string
 	Aliases  []string
-	Type     string // string, bool, int, float, list, dict, raw, mode, content, template, tree
+	Type     string // string, bool, int, float, list, dict, raw, path, mode, content, template, tree, source
 	Default  string
 	Choices  []string
 	Required bool

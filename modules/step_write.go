@@ -126,8 +126,12 @@ func checkValidate(command string) error {
 	if !strings.Contains(command, "%s") {
 		return fmt.Errorf("validate: %q has no %%s, which stands for the file to judge", command)
 	}
-	if _, err := splitWords(command); err != nil {
+	words, err := splitWords(command)
+	if err != nil {
 		return fmt.Errorf("validate: %w", err)
+	}
+	if words[0] == "%s" {
+		return fmt.Errorf("validate: %q does not begin with a program", command)
 	}
 	return nil
 }

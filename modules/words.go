@@ -5,50 +5,62 @@ import (
 	"strings"
 )
 
-// splitWords cuts a command into its words as a shell does: blanks separate,
-// '…' and "…" and \ quote. Nothing is expanded and nothing else is special.
-func splitWords(text string) ([]string, error) {
-	var words []string
-	var word strings.Builder
-	inWord, quote := false, rune(0)
-	escaped := false
-	for _, c := range text {
-		switch {
-		case escaped:
-			if quote == '"' && !strings.ContainsRune("\"\\$`", c) {
-				word.WriteRune('\\')
-			}
-			word.WriteRune(c)
-			escaped = false
-		case c == '\\' && quote != '\'':
-			escaped, inWord = true, true
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote != 0:
-			word.WriteRune(c)
-		case c == '\'' || c == '"':
-			quote, inWord = c, true
-		case strings.ContainsRune(" \t\r\n", c):
-			if inWord {
-				words = append(words, word.String())
-				word.Reset()
-				inWord = false
-			}
-		default:
-			word.WriteRune(c)
-			inWord = true
-		}
+// splitWords splits a command line as a POSIX shell (and Ansible, through
+// Python's shlex) would, without expanding anything.
+func splitWords(line string) ([]string, error) {
+	var s wordSplitter
+	for _, r := range line {
+		s.take(r)
 	}
+	return s.end()
+}
+
+// wordSplitter is the state between two characters of a command line.
+type wordSplitter struct {
+	words   []string
+	word    strings.Builder
+	inWord  bool
+	quote   rune // ' or " while inside, else 0
+	escaped bool
+}
+
+func (s *wordSplitter) take(r rune) {
 	switch {
-	case quote != 0:
-		return nil, errors.New("a quote " + string(quote) + " is not closed")
-	case escaped:
-		return nil, errors.New("it ends in a lone backslash")
-	case inWord:
-		words = append(words, word.String())
+	case s.escaped:
+		if s.quote == '"' && r != '"' && r != '\\' {
+			s.word.WriteRune('\\') // inside "…" a backslash protects only these two
+		}
+		s.word.WriteRune(r)
+		s.escaped = false
+	case r == '\\' && s.quote != '\'':
+		s.escaped, s.inWord = true, true
+	case s.quote != 0 && r == s.quote:
+		s.quote = 0
+	case s.quote == 0 && (r == '\'' || r == '"'):
+		s.quote, s.inWord = r, true
+	case s.quote == 0 && strings.ContainsRune(" \t\r\n", r):
+		s.cut()
+	default:
+		s.word.WriteRune(r)
+		s.inWord = true
 	}
-	if len(words) == 0 {
-		return nil, errors.New("it has no words")
+}
+
+func (s *wordSplitter) cut() {
+	if s.inWord {
+		s.words = append(s.words, s.word.String())
+		s.word.Reset()
+		s.inWord = false
 	}
-	return words, nil
+}
+
+func (s *wordSplitter) end() ([]string, error) {
+	if s.quote != 0 {
+		return nil, errors.New("a quotation is not closed")
+	}
+	if s.escaped {
+		return nil, errors.New("nothing follows the last backslash")
+	}
+	s.cut()
+	return s.words, nil
 }

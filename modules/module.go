@@ -44,7 +44,9 @@ type Result map[string]any
 
 // Step is one effect that is done whole or not at all.
 type Step interface {
-	// Changes says, before it is done, what the step will change: never empty.
+	// Changes says what the step will change, when it is its turn. Empty means that
+	// an earlier step of the plan has left nothing to do, and Do is not called; a
+	// plan never holds a step that is empty from the start.
 	Changes() []change.Change
 	// Do does exactly that. What only the doing can tell (a command's output) is
 	// put into result. An error leaves the old state, or names what was done.

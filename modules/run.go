@@ -44,6 +44,9 @@ func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
 // do shows one step's changes, does it, and records it in out.
 func do(ctx context.Context, step Step, host sys.Host, emit Emit, out *Outcome) error {
 	changes := step.Changes()
+	if len(changes) == 0 {
+		return nil
+	}
 	if emit.Planned != nil {
 		emit.Planned(changes)
 	}

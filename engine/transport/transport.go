@@ -23,8 +23,9 @@ type Conn interface {
 	// closes the session.
 	Start(ctx context.Context, command string) (Session, error)
 	// Upload copies size bytes of content to path with the permission bits mode.
-	// path holds only characters that no shell minds: letters, digits, - _ . / ~
-	Upload(ctx context.Context, content io.Reader, size int64, path string, mode uint32) error
+	// path must pass CheckPath. content may be read again from the start, when
+	// the first way of copying turns out to be missing on the host.
+	Upload(ctx context.Context, content io.ReadSeeker, size int64, path string, mode uint32) error
 	// Done is closed when the connection is lost or closed; Err then says why.
 	Done() <-chan struct{}
 	Err() error
@@ -37,8 +38,11 @@ type Session interface {
 	Stdin() io.WriteCloser
 	// Stderr returns the last KiB or so of standard error, for messages.
 	Stderr() string
+	// StderrGrew receives after Stderr has grown, for who waits for a prompt.
+	StderrGrew() <-chan struct{}
 	// Wait returns when the command has ended: its exit code (128+n after signal
-	// n), or an error when the connection broke before.
+	// n), or an error when the connection broke before. It may be called more
+	// than once.
 	Wait() (int, error)
 	Close() error // ends the command if it still runs
 }

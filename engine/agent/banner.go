@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// The banner is the first thing that an agent says. What a login shell prints
+// before it is noise, kept for messages.
+const (
+	magic           = "\x1brbdplay-agent\x1b"
+	protocolVersion = 1
+	bootstrapMagic  = "rbdplay-bootstrap:"
+	noiseLimit      = 64 << 10
+)
+
+func banner(build string) string {
+	return fmt.Sprintf("%s %d %s\n", magic, protocolVersion, build)
+}
+
+// greeting is what came first from the host: a banner or an answer of the
+// bootstrap script.
+type greeting struct {
+	noise   string // what was printed before it
+	version int    // of the protocol, for a banner
+	build   string
+	answer  string // of the bootstrap script, "" for a banner
+}
+
+// readGreeting reads lines until one that is ours.
+func readGreeting(r *bufio.Reader) (greeting, error) {
+	var g greeting
+	for {
+		line, err := readLine(r, noiseLimit-len(g.noise))
+		if at := strings.Index(line, magic); at >= 0 && err == nil {
+			g.noise += line[:at]
+			return g, g.parseBanner(line[at+len(magic):])
+		}
+		if at := strings.Index(line, bootstrapMagic); at >= 0 && err == nil {
+			g.noise += line[:at]
+			g.answer = strings.TrimSpace(line[at+len(bootstrapMagic):])
+			return g, nil
+		}
+		g.noise += line
+		if err != nil {
+			return g, err
+		}
+	}
+}
+
+func (g *greeting) parseBanner(rest string) error {
+	fields := strings.Fields(rest)
+	if len(fields) != 2 {
+		return fmt.Errorf("the agent's banner %q is damaged", rest)
+	}
+	version, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return fmt.Errorf("the agent's banner %q is damaged: %w", rest, err)
+	}
+	g.version, g.build = version, fields[1]
+	return nil
+}
+
+var errNoise = errors.New("the login shell printed more than 64 KiB before the agent started")
+
+// readLine reads a line of at most limit bytes, with its end.
+func readLine(r *bufio.Reader, limit int) (string, error) {
+	var line strings.Builder
+	for {
+		part, err := r.ReadSlice('\n')
+		line.Write(part)
+		switch {
+		case line.Len() > limit:
+			return line.String()[:limit], errNoise
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF) && line.Len() > 0:
+			return line.String(), io.ErrUnexpectedEOF
+		}
+		return line.String(), err
+	}
+}

@@ -1,0 +1,19 @@
+// Package binaries holds the agent programs that rbdplay sends to hosts. It is
+// apart from package agent because the agent itself, which is built from that,
+// must not contain them.
+package binaries
+
+import (
+	"embed"
+
+	"github.com/rbdplay/rbdplay/engine/agent"
+)
+
+// The pattern matches README.md as well, so that the package compiles without
+// any program.
+//
+//go:embed [Rr]*
+var embedded embed.FS
+
+// Embedded are the programs that were built into this rbdplay.
+func Embedded() agent.Programs { return agent.ProgramsIn(embedded, ".") }

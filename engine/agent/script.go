@@ -1,0 +1,60 @@
+package agent
+
+import "strings"
+
+// The scripts run under any POSIX shell. They reach it as one argument in single
+// quotes through a login shell that may be anything, so they hold no single
+// quote, no newline and no exclamation mark (csh minds both).
+
+// mine tells whether $1 is a folder that nobody but us can change: no link, mode
+// 0700, owner $u. ls -ldn is the one portable way to see all of it at once.
+const mine = `mine() { set -- $(ls -ldn "$1" 2>/dev/null); case "$1" in drwx------*) test "$3" = "$u";; *) false;; esac; }; `
+
+// own tells the same of a program file.
+const own = `own() { set -- $(ls -ln "$1" 2>/dev/null); case "$1" in -rwx------*) test "$3" = "$u";; *) false;; esac; }; `
+
+// folders sets d to each candidate in turn.
+const folders = `for d in "${HOME:-/nonexistent}/.cache/rbdplay" "/var/tmp/.rbdplay-$u"; do `
+
+// usable makes the folder $d and tries a program in it. Characters that our
+// upload path may not hold rule it out.
+const usable = `usable() { case "$d" in *[\!-_./a-zA-Z0-9]*) return 1;; esac; mkdir -p "$d" 2>/dev/null; mine "$d" || return 1; ` +
+	`echo "exit 0" 2>/dev/null >"$d/try-$$" && chmod 700 "$d/try-$$" && "$d/try-$$" 2>/dev/null; r=$?; rm -f "$d/try-$$"; return $r; }; `
+
+func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `"; ` }
+
+// startScript starts a cached program, or says where one could be put.
+func startScript(wanted map[string]string, prefix becomePrefix) string {
+	var s strings.Builder
+	s.WriteString(`umask 077; u=$(id -u); ` + mine + own + usable + prefix.check())
+	s.WriteString(folders + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
+	s.WriteString(`if own "$d/$n"; then ` + prefix.exec(`"$d/$n"`) + `fi; done; fi; done; `)
+	s.WriteString(`z=plain; command -v gzip >/dev/null 2>&1 && z=gzip; `)
+	s.WriteString(folders + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)
+	s.WriteString(say(`nofolder $(uname -s) $(uname -m)`))
+	return s.String()
+}
+
+// installScript checks the copied program, gives it its name and starts it. It
+// leaves the three newest programs in the cache.
+func installScript(upload, folder, digest string, packed bool, prefix becomePrefix) string {
+	name := folder + "/" + programName(digest)
+	unpack := `mv ` + upload + ` ` + upload + `.out`
+	if packed {
+		unpack = `gzip -dc <` + upload + ` >` + upload + `.out`
+	}
+	var s strings.Builder
+	s.WriteString(`umask 077; u=$(id -u); f=` + upload + `; `)
+	s.WriteString(`fail() { rm -f $f $f.out; ` + say(`$1`) + `exit 0; }; `)
+	s.WriteString(prefix.check())
+	s.WriteString(unpack + ` || fail unpack; rm -f $f; `)
+	s.WriteString(`if command -v sha256sum >/dev/null 2>&1; then h=$(sha256sum <$f.out); ` +
+		`elif command -v openssl >/dev/null 2>&1; then h=$(openssl dgst -sha256 -r <$f.out); ` +
+		`elif command -v shasum >/dev/null 2>&1; then h=$(shasum -a 256 <$f.out); else fail nodigest; fi; `)
+	s.WriteString(`test "${h%% *}" = ` + digest + ` || fail digest; `)
+	s.WriteString(`chmod 700 $f.out && mv -f $f.out ` + name + ` || fail unpack; `)
+	s.WriteString(`for o in $(ls -t ` + folder + ` | grep "^rbdplay-agent-[0-9a-f]*\$" | tail -n +4); do rm -f ` + folder + `/$o; done; `)
+	s.WriteString(`find ` + folder + ` -name "upload-*" -mtime +0 -exec rm -f {} \; 2>/dev/null; `)
+	s.WriteString(prefix.exec(name))
+	return s.String()
+}

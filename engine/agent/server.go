@@ -1,0 +1,401 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/modules"
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// silenceLimit is how long a server goes on without a word from its controller,
+// which pings every pingEvery. It ends agents whose controller lost its power or
+// its network: sshd would keep their channel open for hours.
+const (
+	silenceLimit = 2 * time.Minute
+	pingEvery    = 15 * time.Second
+)
+
+// ServeOptions is what a server works with.
+type ServeOptions struct {
+	Registry *modules.Registry
+	Host     sys.Host
+	Shadow   func(sys.Host) sys.Host // lays a shadow over Host, at the first task that checks
+	Build    string                  // digest of the program, for the banner
+	// Silence overrides how long the controller may be silent.
+	Silence time.Duration
+	// Grace is how long a task may take to end after the controller has gone;
+	// 0 means 5 s.
+	Grace time.Duration
+}
+
+// Serve is the host's end: it writes the banner and answers the controller until
+// in ends (nil), ctx ends or the other end breaks the protocol. Tasks run one
+// after another in the order in which they came; listing and reading files goes
+// on beside them, because two hosts may wait for each other's files. When Serve
+// returns, every task has been cancelled and has ended, except one that does not
+// heed its context within Grace: the error then names it, and the process must
+// exit. Host and shadow must be safe for concurrent use.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) error {
+	if _, err := io.WriteString(out, banner(o.Build)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s := &server{
+		ServeOptions: o, out: outbox{w: out}, store: newStore(), quit: cancel,
+		tasks: make(chan *call, 1), calls: map[uint64]*call{},
+		senders: map[uint64]*sender{}, receivers: map[uint64]*receiver{},
+	}
+	var received error
+	read := make(chan struct{})
+	go func() { // ends with in; when ctx ends first, in is the caller's to close
+		defer close(read)
+		received = s.receive(ctx, in)
+		cancel(received)
+	}()
+	s.work.Go(func() { s.runTasks(ctx) })
+	<-ctx.Done()
+	err := s.end()
+	select {
+	case <-read:
+	default:
+		return errors.Join(context.Cause(ctx), err)
+	}
+	if errors.Is(received, io.EOF) {
+		received = nil
+	}
+	return errors.Join(received, err)
+}
+
+type server struct {
+	ServeOptions
+	out   outbox
+	store *store
+	quit  context.CancelCauseFunc
+	tasks chan *call // wakes the worker; the tasks themselves wait in queue
+	work  sync.WaitGroup
+
+	mu        sync.Mutex
+	queue     []*call
+	calls     map[uint64]*call     // running and waiting
+	senders   map[uint64]*sender   // of Open, by call
+	receivers map[uint64]*receiver // of Need, by stream
+	streams   uint64
+	running   string
+	shadow    sys.Host
+}
+
+// call is a task or a look at files, until its End is sent.
+type call struct {
+	id     uint64
+	task   *Task
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// end waits for what runs, but not for ever.
+func (s *server) end() error {
+	ended := make(chan struct{})
+	go func() { // outlives Serve only together with a stuck task
+		s.work.Wait()
+		close(ended)
+	}()
+	grace := s.Grace
+	if grace == 0 {
+		grace = 5 * time.Second
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return s.store.close()
+	case <-timer.C:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fmt.Errorf("the task %s does not end", s.running)
+	}
+}
+
+// receive reads messages until in ends.
+func (s *server) receive(ctx context.Context, in io.Reader) error {
+	limit := s.Silence
+	if limit == 0 {
+		limit = silenceLimit
+	}
+	silence := time.AfterFunc(limit, func() {
+		s.quit(fmt.Errorf("the controller has said nothing for %s", limit))
+	})
+	defer silence.Stop()
+	for {
+		body, err := readFrames(in)
+		if err != nil {
+			return err
+		}
+		silence.Reset(limit)
+		m, err := decode(body)
+		if err != nil {
+			return err
+		}
+		if err := s.dispatch(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *server) dispatch(ctx context.Context, m *message) error {
+	switch {
+	case m.Task != nil:
+		return s.enqueue(ctx, m)
+	case m.Tree != nil:
+		return s.beside(ctx, m.ID, func(ctx context.Context) error { return s.tree(ctx, m.ID, m.Tree) })
+	case m.Open != nil:
+		return s.openFile(ctx, m)
+	case m.Cancel != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if c := s.calls[m.ID]; c != nil {
+			c.cancel()
+		}
+	case m.Data != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if r := s.receivers[m.ID]; r != nil && !r.receive(m.Data) {
+			return fmt.Errorf("stream %d: the controller sends more than it was asked for", m.ID)
+		}
+	case m.Credit != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if sending := s.senders[m.ID]; sending != nil {
+			sending.receive(m.Credit)
+		}
+	case m.Ping != nil:
+	default:
+		return errors.New("the controller sends a message that only an agent may send")
+	}
+	return nil
+}
+
+// admit puts a call on the books.
+func (s *server) admit(ctx context.Context, id uint64, t *Task) (*call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[id] != nil {
+		return nil, fmt.Errorf("call %d: the number is taken", id)
+	}
+	c := &call{id: id, task: t}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	s.calls[id] = c
+	return c, nil
+}
+
+// finish sends the call's End.
+func (s *server) finish(c *call, err error) {
+	s.mu.Lock()
+	delete(s.calls, c.id)
+	delete(s.senders, c.id)
+	s.mu.Unlock()
+	c.cancel()
+	s.send(&message{ID: c.id, End: &end{Failure: failureOf(err)}})
+}
+
+// send ends the whole server when the controller cannot be reached any more.
+func (s *server) send(m *message) error {
+	err := s.out.send(m)
+	if err != nil && !errors.Is(err, errTooLarge) {
+		s.quit(fmt.Errorf("writing to the controller: %w", err))
+	}
+	return err
+}
+
+func (s *server) enqueue(ctx context.Context, m *message) error {
+	c, err := s.admit(ctx, m.ID, m.Task)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.queue = append(s.queue, c)
+	s.mu.Unlock()
+	select {
+	case s.tasks <- nil:
+	default: // the worker has been woken
+	}
+	return nil
+}
+
+func (s *server) runTasks(ctx context.Context) {
+	for {
+		for c := s.next(); c != nil; c = s.next() {
+			s.finish(c, s.run(c))
+		}
+		select {
+		case <-s.tasks:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *server) next() *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return nil
+	}
+	c := s.queue[0]
+	s.queue = s.queue[1:]
+	s.running = c.task.Module
+	return c
+}
+
+// run does a task, item after item.
+func (s *server) run(c *call) error {
+	ctx := sys.WithEnvironment(c.ctx, c.task.Environment)
+	spec, ok := s.Registry.Find(c.task.Module)
+	if !ok || spec.Place != modules.OnHost {
+		return fmt.Errorf("the agent has no module %s", c.task.Module)
+	}
+	contents := taskContents{store: s.store, get: func(ctx context.Context, digest string) (io.ReadCloser, error) {
+		return s.fetch(ctx, c.id, digest)
+	}}
+	for i, args := range c.task.Items {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		o := deliverable(s.item(ctx, c, i, spec, args, contents))
+		err := s.send(&message{ID: c.id, Outcome: &outcome{Item: i, Outcome: o}})
+		if errors.Is(err, errTooLarge) {
+			o = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: err.Error() + " (the task ended as " + string(o.Status) + ")"}
+			err = s.send(&message{ID: c.id, Outcome: &outcome{Item: i, Outcome: o}})
+		}
+		if err != nil {
+			return err
+		}
+		if o.Status == modules.Failed && c.task.Stop {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, args map[string]any, contents modules.Contents) (o modules.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			o = modules.Outcome{Status: modules.Failed, Message: fmt.Sprintf(
+				"the module %s panicked, which is a fault of rbdplay: %v\n%s", spec.Name, r, debug.Stack())}
+		}
+	}()
+	m, problems := spec.Decode(args, contents)
+	if len(problems) > 0 {
+		var texts []string
+		for _, p := range problems {
+			texts = append(texts, strings.TrimSuffix(p.Summary+"; "+p.Hint, "; "))
+		}
+		return modules.Outcome{Status: modules.Failed, Message: strings.Join(texts, "\n")}
+	}
+	send := func(m message) {
+		m.ID = c.id
+		_ = s.send(&m) // a lost controller ends ctx
+	}
+	host := observed{Host: s.host(c.task.Check), line: func(stream string, line []byte) {
+		send(message{Output: &output{Item: i, Stream: stream, Text: string(line)}})
+	}}
+	return modules.Run(ctx, m, host, modules.Emit{
+		Planned: func(list []change.Change) { send(message{Planned: &changes{Item: i, Changes: list}}) },
+		Done:    func(list []change.Change) { send(message{Done: &changes{Item: i, Changes: list}}) },
+		Output:  host.line,
+	})
+}
+
+// host is the machine, or its shadow, which is one for the whole connection.
+func (s *server) host(check bool) sys.Host {
+	if !check {
+		return s.Host
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shadow == nil {
+		s.shadow = s.Shadow(s.Host)
+	}
+	return s.shadow
+}
+
+// fetch asks the controller for content that the running task needs.
+func (s *server) fetch(ctx context.Context, task uint64, digest string) (io.ReadCloser, error) {
+	s.mu.Lock()
+	s.streams++
+	id := s.streams
+	r := newReceiver(ctx, func(c credit) error {
+		return s.send(&message{ID: id, Credit: &c})
+	}, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.receivers, id)
+	})
+	s.receivers[id] = r
+	s.mu.Unlock()
+	if err := s.send(&message{ID: id, Need: &need{Task: task, SHA256: digest}}); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// beside runs a look at files next to the tasks.
+func (s *server) beside(ctx context.Context, id uint64, look func(ctx context.Context) error) error {
+	c, err := s.admit(ctx, id, nil)
+	if err != nil {
+		return err
+	}
+	s.work.Go(func() { s.finish(c, look(c.ctx)) })
+	return nil
+}
+
+func (s *server) tree(ctx context.Context, id uint64, p *pathArg) error {
+	return list(ctx, sys.ReadOnly(s.host(p.Check)), p.Path, func(batch []modules.TreeEntry) error {
+		return s.send(&message{ID: id, Entries: &entries{Entries: batch}})
+	})
+}
+
+func (s *server) openFile(ctx context.Context, m *message) error {
+	sending := newSender()
+	s.mu.Lock()
+	s.senders[m.ID] = sending
+	s.mu.Unlock()
+	return s.beside(ctx, m.ID, func(ctx context.Context) error {
+		return sending.copy(ctx, func() (io.ReadCloser, error) {
+			return s.host(m.Open.Check).Files().Open(ctx, m.Open.Path)
+		}, func(d *data) error { return s.send(&message{ID: m.ID, Data: d}) })
+	})
+}
+
+// observed is a host whose commands' output is passed on line by line.
+type observed struct {
+	sys.Host
+	line func(stream string, line []byte)
+}
+
+func (o observed) Change() sys.Writer { return observedWriter{o.Host.Change(), o.line} }
+
+// Pause is handed on, since embedding the interface hides it.
+func (o observed) Pause(ctx context.Context, d time.Duration) error {
+	return sys.Pause(ctx, o.Host, d)
+}
+
+type observedWriter struct {
+	sys.Writer
+	line func(stream string, line []byte)
+}
+
+func (w observedWriter) Run(ctx context.Context, c sys.Command) (sys.Result, error) {
+	if c.Output == nil {
+		c.Output = w.line
+	}
+	return w.Writer.Run(ctx, c)
+}

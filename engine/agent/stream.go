@@ -1,0 +1,171 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// A stream carries the bytes of one file, in windows. The receiver grants
+// credit; the sender sends a window for each credit, so that neither a slow disk
+// nor a slow link fills memory. The first credit comes with the request.
+const (
+	windowSize   = 256 << 10
+	firstCredits = 8 // windows on the way at once: 2 MiB
+)
+
+// sender is the sending half of a stream. add and stop are called by the reader
+// of frames and never block.
+type sender struct {
+	mu      sync.Mutex
+	credits int
+	stopped bool
+	changed chan struct{} // capacity 1
+}
+
+func newSender() *sender {
+	return &sender{credits: firstCredits, changed: make(chan struct{}, 1)}
+}
+
+func (s *sender) receive(c *credit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Windows > 0 && s.credits <= firstCredits {
+		s.credits += min(c.Windows, firstCredits)
+	}
+	s.stopped = s.stopped || c.Stop
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for a credit. It is false when the receiver wants no more.
+func (s *sender) take(ctx context.Context) (bool, error) {
+	for {
+		s.mu.Lock()
+		stopped, granted := s.stopped, s.credits > 0
+		if granted {
+			s.credits--
+		}
+		s.mu.Unlock()
+		if stopped || granted {
+			return !stopped, nil
+		}
+		select {
+		case <-s.changed:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// copy sends what open yields, window by window, and always a last window,
+// unless the receiver stopped the stream or send fails, whose error it returns.
+func (s *sender) copy(ctx context.Context, open func() (io.ReadCloser, error), send func(*data) error) error {
+	r, err := open()
+	if err != nil {
+		return send(&data{Last: true, Failure: failureOf(err)})
+	}
+	defer r.Close() // read only
+	buffer := make([]byte, windowSize)
+	for {
+		more, err := s.take(ctx)
+		if err != nil {
+			return send(&data{Last: true, Failure: failureOf(err)})
+		}
+		if !more {
+			return nil
+		}
+		n, err := io.ReadFull(r, buffer)
+		window := &data{Bytes: buffer[:n], Last: err != nil}
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			window.Failure = failureOf(err)
+		}
+		if err := send(window); err != nil || window.Last {
+			return err
+		}
+	}
+}
+
+// receiver is the receiving half: an io.ReadCloser fed by the reader of frames.
+type receiver struct {
+	ctx     context.Context
+	grant   func(credit) error
+	forget  func()
+	windows chan *data
+	window  bytes.Reader
+	err     error // sticky
+	once    sync.Once
+}
+
+// newReceiver makes a stream whose reads end with ctx. grant sends credit to the
+// other end; forget takes the stream off the books when it is closed.
+func newReceiver(ctx context.Context, grant func(credit) error, forget func()) *receiver {
+	// One place more than credits: the last window may carry only a failure.
+	return &receiver{ctx: ctx, grant: grant, forget: forget, windows: make(chan *data, firstCredits+1)}
+}
+
+// receive hands over a window. False: the other end sent more than it was
+// granted. It never blocks.
+func (r *receiver) receive(d *data) bool {
+	select {
+	case r.windows <- d:
+		return true
+	default:
+		return false
+	}
+}
+
+// prime waits for the first window and fails when there is none to read.
+func (r *receiver) prime() error {
+	r.next()
+	if r.window.Len() == 0 && !errors.Is(r.err, io.EOF) {
+		return r.err
+	}
+	return nil
+}
+
+func (r *receiver) next() {
+	select {
+	case d := <-r.windows:
+		r.accept(d)
+	case <-r.ctx.Done():
+		r.err = context.Cause(r.ctx)
+	}
+}
+
+func (r *receiver) Read(p []byte) (int, error) {
+	for r.window.Len() == 0 {
+		if r.err != nil {
+			return 0, r.err
+		}
+		r.next()
+	}
+	return r.window.Read(p)
+}
+
+func (r *receiver) accept(d *data) {
+	r.window.Reset(d.Bytes)
+	switch {
+	case d.Last && d.Failure != nil:
+		r.err = d.Failure.err()
+	case d.Last:
+		r.err = io.EOF
+	default:
+		r.err = r.grant(credit{Windows: 1})
+	}
+}
+
+// Close stops the other end when it has not come to the end.
+func (r *receiver) Close() error {
+	r.once.Do(func() {
+		if r.err == nil {
+			_ = r.grant(credit{Stop: true}) // a lost connection has stopped it as well
+		}
+		r.forget()
+	})
+	return nil
+}

@@ -85,8 +85,9 @@ func (n *Node) start(ctx context.Context) error {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"CGROUPS=" + strings.Join(groups, " "), "NETNS=" + n.Machine(), "LINK=" + n.link(),
 		"BRIDGE=" + bridgeName(n.lab.octet), "MAC=" + macAddress(n.lab.octet, n.host.Number), "ADDRESS=" + n.IP,
-		// docker in a node writes into the cgroups; nspawn reads this.
-		"SYSTEMD_NSPAWN_USE_CGNS=1",
+		// For nspawn: docker must turn on forwarding in the node's own namespace,
+		// and no more of the host's kernel settings than those may be written.
+		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
 	}
 	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := supervisor.Start(); err != nil {

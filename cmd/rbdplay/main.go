@@ -1,0 +1,98 @@
+// Command rbdplay runs Ansible-style playbooks over SSH, all hosts at once. The
+// playbook that makes a minimal Rainbond 3.6 cluster highly available is in it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the Makefile.
+var version = "unversioned"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings passed in, for tests. It returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := interruptible(stderr)
+	defer stop()
+	root := newRoot(&streams{in: stdin, out: stdout, err: stderr})
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitFine
+	}
+	var code *exitError
+	if errors.As(err, &code) {
+		if code.err != nil {
+			fmt.Fprintln(stderr, "rbdplay:", code.err) //nolint:errcheck // nobody is left to tell
+		}
+		return code.code
+	}
+	fmt.Fprintln(stderr, "rbdplay:", err) //nolint:errcheck // nobody is left to tell
+	return exitWrong
+}
+
+// interruptible gives a context that the first SIGINT or SIGTERM ends; a second
+// one ends the program.
+func interruptible(stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, open := <-signals; !open {
+			return
+		}
+		fmt.Fprintln(stderr, "\ninterrupted: ending what runs; once more to leave it") //nolint:errcheck // nobody is left to tell
+		cancel()
+		if _, open := <-signals; open {
+			os.Exit(exitInterrupted)
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(signals)
+		<-done
+		cancel()
+	}
+}
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func newRoot(s *streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "rbdplay",
+		Short: "Runs Ansible-style playbooks over SSH, all hosts at once",
+		Long: `rbdplay runs playbooks over SSH, all hosts at once. A host needs sshd and a shell.
+--check runs the same code on a shadow of each host, and shows what would happen.
+
+The main job, a highly available Rainbond 3.6 cluster of three nodes:
+
+  rbdplay init ha-minimal > cluster.yml
+  rbdplay run ha-minimal -i cluster.yml --check --diff
+  rbdplay run ha-minimal -i cluster.yml
+` + exitCodes,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newRun(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVersion(s))
+	return root
+}

@@ -1,0 +1,86 @@
+package play
+
+import (
+	"context"
+
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/template"
+)
+
+// argument is one argument's value.
+type argument struct {
+	at    diag.Range // of the name
+	value *template.Value
+	where diag.Range // of the value
+}
+
+// Arguments are a task's arguments, compiled. Immutable.
+type Arguments struct {
+	Range diag.Range
+	given map[string]argument
+}
+
+// Names lists the arguments, sorted.
+func (a *Arguments) Names() []string { return sortedKeys(a.given) }
+
+// Where is the place of an argument's value; the task's arguments' when it has
+// no such argument.
+func (a *Arguments) Where(name string) diag.Range {
+	if one, ok := a.given[name]; ok {
+		return one.where
+	}
+	return a.Range
+}
+
+// Literal is an argument's value when it holds no template.
+func (a *Arguments) Literal(name string) (any, bool) {
+	one, ok := a.given[name]
+	if !ok || !one.value.IsConstant() {
+		return nil, false
+	}
+	value, err := one.value.RenderPlain(context.Background(), nil)
+	return value, err == nil
+}
+
+// Render gives the arguments as plain values; those that come out as omit are
+// left out. When one depends on what check mode cannot know, the error is an
+// *UnknownError.
+func (a *Arguments) Render(ctx context.Context, s expression.Scope) (map[string]any, error) {
+	args := make(map[string]any, len(a.given))
+	for _, name := range a.Names() {
+		value, err := a.given[name].value.RenderPlain(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if reason, ok := unknownIn(value); ok {
+			return nil, &UnknownError{Reason: reason}
+		}
+		if value, omitted := scope.WithoutOmitted(value); !omitted {
+			args[name] = value
+		}
+	}
+	return args, nil
+}
+
+// unknownIn looks for an Unknown at any depth.
+func unknownIn(value any) (reason string, ok bool) {
+	switch v := value.(type) {
+	case expression.Unknown:
+		return v.Reason, true
+	case []any:
+		for _, item := range v {
+			if reason, ok := unknownIn(item); ok {
+				return reason, true
+			}
+		}
+	case map[string]any:
+		for _, key := range sortedKeys(v) {
+			if reason, ok := unknownIn(v[key]); ok {
+				return reason, true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,302 @@
+// Package play turns playbooks, roles and the files they include into checked
+// values. Everything that can be known before a host is contacted is checked
+// here: keywords, modules and their arguments, expressions and templates,
+// handlers, files, tags. All faults come at once, each with its place.
+//
+// Keywords that Ansible has and rbdplay does not are refused as "not supported
+// yet", never ignored. Every field of the types below that comes from a keyword
+// must be obeyed by the engine.
+//
+// What a task takes over from its play, role and blocks (become, tags, when,
+// environment, variables, …) is already merged into the Task: the engine reads
+// it there and need not look outwards.
+package play
+
+import (
+	"context"
+	"time"
+
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/template"
+	"github.com/rbdplay/rbdplay/inventory"
+	"github.com/rbdplay/rbdplay/modules"
+)
+
+// Playbook is a checked playbook.
+type Playbook struct {
+	Name  string // the file, as it was given
+	Dir   string // its folder, as messages name it: the variable playbook_dir
+	Plays []*Play
+	// Tags lists every tag that any task has, sorted; always and never are left
+	// out.
+	Tags []string
+}
+
+// Play is one play. Its tasks already carry what they inherit.
+type Play struct {
+	Name  string // the name, or the hosts' pattern when it has none
+	Range diag.Range
+	Hosts *Hosts
+
+	GatherFacts   *Setting[bool]    // nil: not said, which means yes
+	Layers        []scope.Layer     // vars, vars_files, and the public variables of its roles; weakest first
+	Roles         []*Role           // every role that the play uses without asking at run time
+	Stages        []Stage           // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each
+	Handlers      []*Handler        // in the order in which they run
+	Serial        []BatchSize       // nil: all hosts at once
+	Order         Order             // of the hosts
+	AnyFatal      *Setting[bool]    // any_errors_fatal
+	MaxFail       *Setting[float64] // max_fail_percentage; nil: not said
+	ForceHandlers *Setting[bool]    // run notified handlers of failed hosts too
+	Inherited     Inherited         // what gather_facts runs with
+	Strategy      string            // "linear"
+}
+
+// Stage is a part of a play after which notified handlers are flushed.
+type Stage struct {
+	Name  string // "pre_tasks", "tasks" (roles and tasks), "post_tasks"
+	Steps []Step
+}
+
+// Order is the order in which a play takes its hosts.
+type Order string
+
+// The orders.
+const (
+	InventoryOrder        Order = "inventory"
+	ReverseInventoryOrder Order = "reverse_inventory"
+	SortedOrder           Order = "sorted"
+	ReverseSortedOrder    Order = "reverse_sorted"
+	ShuffledOrder         Order = "shuffle"
+)
+
+// Hosts is the value of a play's `hosts:`.
+type Hosts struct {
+	Range   diag.Range
+	Text    string             // as written
+	pattern *inventory.Pattern // nil when it holds a template
+	later   *template.Value
+	at      diag.Locator
+}
+
+// BatchSize is one entry of `serial:`: a number of hosts, or a share of them.
+type BatchSize struct {
+	Count   int     // 0: Percent counts
+	Percent float64 // of all hosts of the play; at least one host
+}
+
+// Inherited holds the keywords that a play, a role, a block and a task share.
+// In a Task they are final. nil means that nobody said anything.
+type Inherited struct {
+	Become            *Setting[bool]
+	BecomeUser        *Setting[string]
+	BecomeMethod      *Setting[string]
+	Connection        *Setting[string] // ssh or local
+	RemoteUser        *Setting[string]
+	Port              *Setting[int]
+	CheckMode         *Setting[bool] // true: check even in a real run; false: run even in a check
+	Diff              *Setting[bool]
+	NoLog             *Setting[bool]
+	RunOnce           *Setting[bool]
+	IgnoreErrors      *Setting[bool]
+	IgnoreUnreachable *Setting[bool]
+	AnyErrorsFatal    *Setting[bool]
+	Throttle          *Setting[int]
+	Timeout           *Setting[time.Duration] // of each attempt; 0: none
+	DelegateTo        *Setting[string]
+	DelegateFacts     *Setting[bool]
+	Environment       []*template.Value // mappings; later ones win. Use Env.
+	Tags              []string          // its own and all inherited, each once
+	When              []*Condition      // the outer ones first; all must hold
+
+	defaults map[string]map[string]argument // module_defaults, by the module's own name
+	collects []scope.Layer                  // variables on the way inwards
+}
+
+// Step is what a stage, a block or an include consists of: a *Task or a *Block.
+type Step interface {
+	step()
+	// Place is where the step is written.
+	Place() diag.Range
+}
+
+// Block is a group of steps with a rescue or an always part. Its keywords are
+// already in its tasks; Inherited is here for its vars, tags and when.
+type Block struct {
+	Inherited
+	Name   string
+	Range  diag.Range
+	Layers []scope.Layer
+	Steps  []Step
+	Rescue []Step // runs on a host when one of Steps failed there; nil: none
+	Always []Step
+}
+
+// Action says what kind of thing a Task does.
+type Action int
+
+// The actions. What is imported stands in line already and is none of them.
+const (
+	RunModule    Action = iota // Spec and Args
+	RunMeta                    // Meta
+	IncludeTasks               // Include
+	IncludeRole                // Include
+	ValidateArgs               // ArgumentSpec: the arguments of a role are checked
+)
+
+// Meta is what a `meta:` task asks of the engine.
+type Meta string
+
+// The metas that are supported.
+const (
+	FlushHandlers   Meta = "flush_handlers"
+	EndPlay         Meta = "end_play"
+	EndBatch        Meta = "end_batch"
+	EndHost         Meta = "end_host"
+	EndRole         Meta = "end_role"
+	ClearHostErrors Meta = "clear_host_errors"
+	ClearFacts      Meta = "clear_facts"
+	Noop            Meta = "noop"
+)
+
+// Task is one task.
+type Task struct {
+	Inherited
+	ID     int    // unique in the playbook, in the order of reading; unchanged by a second Load
+	Name   string // as written, templates and all; "" when it has none. Use Title.
+	Module string // as written: "copy", "ansible.builtin.copy"
+	Range  diag.Range
+	Role   *Role         // nil outside of roles
+	Layers []scope.Layer // of its blocks, role and itself, weakest first; put before the host's scope
+
+	Action Action
+	Spec   *modules.Spec // of RunModule
+	Args   *Arguments    // of RunModule
+	// That holds the conditions of assert; Var the expression of debug's var; Facts
+	// says that set_fact's values are cacheable. Args lacks these then.
+	That []*Condition
+	Var  *expression.Expression
+
+	Meta         Meta
+	Include      *Include
+	ArgumentSpec *ArgumentSpec
+
+	Loop        *Loop
+	LoopControl LoopControl
+	Register    string
+	Until       []*Condition
+	Retries     *Setting[int]           // nil: 3 when Until is given
+	Delay       *Setting[time.Duration] // nil: 5 s
+	ChangedWhen []*Condition            // nil: the module decides
+	FailedWhen  []*Condition
+	Notify      []*Notify
+
+	title *template.Value
+}
+
+// Handler is a task that runs when it was notified.
+type Handler struct {
+	Task
+	Listen []string
+}
+
+// Notify is one entry of `notify:`.
+type Notify struct {
+	Range    diag.Range
+	Text     string     // as written
+	Handlers []*Handler // what it means; nil when Text holds a template: use Play.HandlersFor
+	later    *template.Value
+}
+
+// LoopControl is the value of `loop_control:`.
+type LoopControl struct {
+	Var      string          // "item" when not said
+	IndexVar string          // "" when not said
+	Label    *template.Value // nil: the item itself
+	Pause    *Setting[time.Duration]
+	Extended *Setting[bool] // ansible_loop is set
+	// BreakWhen ends the loop after the item for which it holds.
+	BreakWhen []*Condition
+}
+
+// Include is the value of include_tasks and include_role. What it names is
+// loaded and checked with the playbook when the name holds no template.
+type Include struct {
+	File  *Setting[string] // of include_tasks
+	Role  *Setting[string] // of include_role
+	Range diag.Range
+
+	loader *loader
+	around surroundings
+	from   roleFiles
+	loaded []Step
+	ready  bool
+}
+
+// Role is a role as one place uses it.
+type Role struct {
+	Name   string
+	Dir    string // its folder, as messages name it: the variable role_path
+	Range  diag.Range
+	Parent *Role // the role that depends on it or imports it; nil for a play's own
+
+	folder   location
+	defaults *scope.Vars
+	vars     *scope.Vars
+	params   *scope.Vars
+	given    *scope.Vars
+	needs    []*Role
+	handlers []*Handler
+}
+
+func (*Task) step()  {}
+func (*Block) step() {}
+
+// Place implements Step.
+func (t *Task) Place() diag.Range { return t.Range }
+
+// Place implements Step.
+func (b *Block) Place() diag.Range { return b.Range }
+
+// Scope is the scope of the task on a host: its variables before those of s.
+func (t *Task) Scope(s *scope.Scope) *scope.Scope { return s.WithLayers(t.Layers) }
+
+// Title is the task's name as shown: rendered, as far as it can be; the module's
+// name when it has none. It never fails: what cannot be rendered stands as
+// written.
+func (t *Task) Title(ctx context.Context, s expression.Scope) string {
+	name := t.Name
+	if t.title != nil {
+		if value, err := t.title.Render(ctx, s); err == nil {
+			if text, ok := value.(string); ok {
+				name = text
+			}
+		}
+	}
+	if name == "" {
+		name = t.Module
+	}
+	return name
+}
+
+// Pattern gives the parsed pattern of the play's hosts, rendered with s (the
+// run's scope, which has the extra vars) when it holds a template.
+func (h *Hosts) Pattern(ctx context.Context, s expression.Scope) (*inventory.Pattern, error) {
+	return h.pattern, nil
+}
+
+// Env renders the environment variables for a task; inner ones win.
+func (i *Inherited) Env(ctx context.Context, s expression.Scope) (map[string]string, error) {
+	return nil, nil
+}
+
+// Uses lists every variable that the task takes from its scope, sorted, those
+// of its loop, conditions, arguments and keywords: what a deferred task waits for
+// is among them.
+func (t *Task) Uses() []string { return nil }
+
+// Batches cuts a number of hosts into the batches of `serial:`. Without it there
+// is one batch.
+func (p *Play) Batches(hosts int) []int { return nil }

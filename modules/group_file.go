@@ -4,5 +4,8 @@ package modules
 func fileModules() []Spec {
 	return []Spec{
 		lineinfileSpec(),
+		blockinfileSpec(),
+		replaceSpec(),
+		hostsSpec(),
 	}
 }

@@ -75,3 +75,6 @@ func newShadowResources(*Shadow) *shadowResources { return &shadowResources{} }
 func newShadowNetwork(*Shadow) *shadowNetwork     { return &shadowNetwork{} }
 func newShadowSystem(*Shadow) *shadowSystem       { return &shadowSystem{} }
 func newShadowCommands(*Shadow) *shadowCommands   { return &shadowCommands{} }
+
+func (*realMounts) List(context.Context) ([]Mount, error)   { return nil, nil }
+func (*shadowMounts) List(context.Context) ([]Mount, error) { return nil, nil }

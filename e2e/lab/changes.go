@@ -33,9 +33,10 @@ type Change struct {
 
 func (c Change) String() string { return string(c.Kind) + " " + c.Path }
 
-// readChanges walks an overlay's upper directory. A folder that is there only
-// because something below it changed is no change: its own entry must differ
-// from the one below. lower is searched from the first layer on.
+// readChanges walks an overlay's upper directory. What is there but is equal
+// to the entry below is no change: a folder with something changed in it, a
+// file that was opened and not written. lower is searched from the first
+// layer on.
 func readChanges(upper string, lower []string) ([]Change, error) {
 	var changes []Change
 	err := filepath.WalkDir(upper, func(path string, _ fs.DirEntry, err error) error {
@@ -51,15 +52,21 @@ func readChanges(upper string, lower []string) ([]Change, error) {
 			changes = append(changes, Change{name, Removed})
 			return nil
 		}
-		before, there, err := lowerEntry(lower, name)
+		before, beforePath, err := lowerEntry(lower, name)
 		if err != nil {
 			return err
 		}
 		switch {
-		case !there:
+		case beforePath == "":
 			changes = append(changes, Change{name, Added})
-		case now.Type == directory && sameDirectory(now, before):
-		default:
+		case now != before || now.opaque:
+			changes = append(changes, Change{name, Changed})
+		case now.Type == "file":
+			// Opening a file for writing is enough to bring it up.
+			same, err := sameContent(path, beforePath)
+			if err != nil || same {
+				return err
+			}
 			changes = append(changes, Change{name, Changed})
 		}
 		return nil
@@ -67,24 +74,27 @@ func readChanges(upper string, lower []string) ([]Change, error) {
 	return changes, err
 }
 
-// sameDirectory ignores times, which every change below a folder moves.
-func sameDirectory(a, b Entry) bool {
-	return a.Type == b.Type && a.Mode == b.Mode && a.UID == b.UID && a.GID == b.GID && !a.opaque
+func sameContent(a, b string) (bool, error) {
+	sumA, errA := sumContent(a)
+	sumB, errB := sumContent(b)
+	return sumA == sumB, errors.Join(errA, errB)
 }
 
-// lowerEntry finds name in the layers, the first one that has it or hides it.
-func lowerEntry(lower []string, name string) (Entry, bool, error) {
+// lowerEntry finds name in the first layer that has it or hides it. The path
+// is empty when there is none to be seen.
+func lowerEntry(lower []string, name string) (Entry, string, error) {
 	for _, layer := range lower {
 		entry, err := readEntry(layer + name)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 			continue
 		}
 		if err != nil || entry.Type == whiteout {
-			return Entry{}, false, err
+			return Entry{}, "", err
 		}
-		return entry, true, nil
+		entry.opaque = false // of its own layer, says nothing about ours
+		return entry, layer + name, nil
 	}
-	return Entry{}, false, nil
+	return Entry{}, "", nil
 }
 
 // Entry is what a Snapshot holds of one path.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // Config says which lab to open. Every field has a default.
@@ -369,7 +370,7 @@ func (l *Lab) reset(ctx context.Context) error {
 		return err
 	}
 	l.say("nodes are running")
-	if err := l.waitDemo(ctx); err != nil {
+	if err := l.waitDemo(ctx, l.Nodes[0]); err != nil {
 		return err
 	}
 	l.say("the demo app answers")
@@ -439,7 +440,52 @@ func (l *Lab) clear(ctx context.Context) error {
 	if err := l.removeBridge(ctx); err != nil {
 		return err
 	}
-	return os.RemoveAll(filepath.Join(l.dir(), "nodes"))
+	if err := os.RemoveAll(filepath.Join(l.dir(), "nodes")); err != nil {
+		return err
+	}
+	if err := removeTree(ctx, filepath.Join(l.images(), fmt.Sprintf("installing-%d", l.octet))); err != nil {
+		return err
+	}
+	return errors.Join(releaseNamespaceFolder(), removeFreeLocks())
+}
+
+// removeFreeLocks removes the lock files of systemd-nspawns that were killed.
+// One that somebody holds stays.
+func removeFreeLocks() error {
+	paths, err := filepath.Glob("/run/systemd/nspawn/locks/*")
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			continue // its owner was faster
+		}
+		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			err = os.Remove(path)
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseNamespaceFolder takes back the mount that "ip netns add" makes, once
+// no namespace of anybody is left in it.
+func releaseNamespaceFolder() error {
+	const folder = "/run/netns"
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, os.ErrNotExist) || len(entries) > 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := unmountBelow(folder); err != nil {
+		return err
+	}
+	return removeIfEmpty(folder)
 }
 
 // purge removes the images of all instances, unless one of them is up.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -176,7 +177,7 @@ func (n *Node) ExecInput(ctx context.Context, stdin []byte, argv ...string) (str
 		"HOME=/root", "LANG=C.UTF-8", "TERM=dumb",
 	}
 	out, err := runWith(ctx, limit, stdin, append(enter, argv...)...)
-	if failed := (*CommandError)(nil); errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*CommandError](err); ok {
 		failed.Argv = append([]string{n.Name + ":"}, argv...)
 	}
 	return out, err
@@ -216,15 +217,23 @@ func (n *Node) kill(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if err := unmountBelow(n.nspawnFolder()); err != nil {
+		return err
+	}
+	return os.RemoveAll(n.nspawnFolder())
 }
 
-// isAbsent recognises ip's two ways of saying that a thing is not there.
+// isAbsent recognises ip's ways of saying that a thing is not there, or has
+// just gone by itself: a veth goes with its namespace.
 func isAbsent(err error) bool {
-	var failed *CommandError
-	return errors.As(err, &failed) && (strings.Contains(failed.Stderr, "Cannot find device") ||
-		strings.Contains(failed.Stderr, "No such file or directory"))
+	failed, ok := errors.AsType[*CommandError](err)
+	return ok && slices.ContainsFunc(
+		[]string{"Cannot find device", "No such file or directory", "No such device"},
+		func(text string) bool { return strings.Contains(failed.Stderr, text) })
 }
+
+// nspawnFolder is what systemd-nspawn leaves of a machine on the host.
+func (n *Node) nspawnFolder() string { return "/run/systemd/nspawn/propagate/" + n.Machine() }
 
 // discard kills the node and removes its disk.
 func (n *Node) discard(ctx context.Context) error {

@@ -321,7 +321,7 @@ func (l *Lab) startCluster(ctx context.Context, nodes []*Node) error {
 	}); err != nil {
 		return err
 	}
-	return l.waitDemo(ctx)
+	return l.waitDemo(ctx, manage)
 }
 
 // publishDemo makes the rule of the demo app: rbd-entrance finds it as new
@@ -339,7 +339,7 @@ func (l *Lab) publishDemo(ctx context.Context, manage *Node) error {
 
 // waitDemo waits until the app answers on both computes, with storage and
 // names, and through rbd-lb on the management node.
-func (l *Lab) waitDemo(ctx context.Context) error {
+func (l *Lab) waitDemo(ctx context.Context, manage *Node) error {
 	nodes := newCluster(l.octet).Nodes
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range nodes {
@@ -353,7 +353,22 @@ func (l *Lab) waitDemo(ctx context.Context) error {
 			})
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return seesSharedStorage(manage)
+}
+
+// seesSharedStorage makes sure that what the apps just wrote lies on the
+// management node: an app that started before its /grdata was mounted writes
+// to an empty folder and is content.
+func seesSharedStorage(manage *Node) error {
+	for _, h := range plan[1:] {
+		if _, err := os.Stat(filepath.Join(manage.Root(), "grdata/tenant/demo/visit-"+h.Name)); err != nil {
+			return fmt.Errorf("the demo app on %s does not write to the shared /grdata: %w", h.Name, err)
+		}
+	}
+	return nil
 }
 
 var demoClient = &http.Client{

@@ -41,6 +41,7 @@ func newCommand() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&config.Name, "name", "", `instance (default $RBDPLAY_LAB, else "main")`)
 	root.PersistentFlags().StringVar(&config.Out, "out", "", "folder of inventory and key (default $RBDPLAY_LAB_OUT, else .lab)")
+	root.PersistentFlags().StringVar(&config.Dir, "dir", "", "mount point of the store (default /var/lib/rbdplay-lab)")
 	config.Progress = os.Stderr
 	open := func(ctx context.Context) (*lab.Lab, error) { return lab.Open(ctx, config) }
 	root.AddCommand(upCommand(open), resetCommand(open), downCommand(open), statusCommand(open),

@@ -200,10 +200,11 @@ type PackageChange struct{ Name, From, To string }
 type PackageReader interface {
 	Manager(ctx context.Context) (string, error) // "apt", "dnf" or "yum"
 	Query(ctx context.Context, names ...string) (map[string]Package, error)
-	// Resolve says exactly what Apply would do for the requests, dependencies
-	// included, sorted by name; nothing to do is an empty list. It simulates and
-	// changes nothing.
-	Resolve(ctx context.Context, requests []PackageRequest) ([]PackageChange, error)
+	// Resolve says exactly what Apply would do with the same arguments,
+	// dependencies included, sorted by name; nothing to do is an empty list. It
+	// simulates and changes nothing. A name or version that nobody offers is an
+	// error for which errors.Is(err, fs.ErrNotExist) holds.
+	Resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) ([]PackageChange, error)
 }
 
 // PackageOptions are wishes about how a transaction is done.

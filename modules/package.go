@@ -219,7 +219,7 @@ func (t *transaction) resolve(ctx context.Context, host sys.Reader) error {
 	if len(t.requests) == 0 {
 		return nil
 	}
-	packages, err := host.Packages().Resolve(ctx, t.requests)
+	packages, err := host.Packages().Resolve(ctx, t.requests, t.args.options())
 	if err != nil {
 		return err
 	}
@@ -311,10 +311,14 @@ func (t *transaction) Do(ctx context.Context, host sys.Host, _ Result) error {
 	if t.unresolved != nil {
 		return t.unresolved
 	}
-	return host.Change().Packages().Apply(ctx, t.requests, sys.PackageOptions{
-		UnitsDisabled:   t.args.Units == "disabled",
-		AllowDowngrade:  t.args.AllowDowngrade,
-		AllowChangeHeld: t.args.AllowChangeHeldPackages,
-		Purge:           t.args.Purge,
-	})
+	return host.Change().Packages().Apply(ctx, t.requests, t.args.options())
+}
+
+func (a *PackageArgs) options() sys.PackageOptions {
+	return sys.PackageOptions{
+		UnitsDisabled:   a.Units == "disabled",
+		AllowDowngrade:  a.AllowDowngrade,
+		AllowChangeHeld: a.AllowChangeHeldPackages,
+		Purge:           a.Purge,
+	}
 }

@@ -26,7 +26,6 @@ type shadowFiles struct {
 	doubts []doubt
 	// spent is what was written to a file system, less what was removed, by Dev.
 	spent map[uint64]usage
-	made  uint64 // inode numbers given out
 }
 
 type fileID struct{ dev, inode uint64 }
@@ -159,11 +158,10 @@ func (f *shadowFiles) rootOf(ctx context.Context, m Mount, options, table []stri
 
 // emptyRoot is the root of a new file system in memory.
 func (f *shadowFiles) emptyRoot(options []string) *node {
-	f.made++
 	now := moment()
 	info := &FileInfo{
 		Type: Directory, Mode: 0o1777, ModTime: now, AccessTime: now,
-		Links: 2, Inode: 1, Dev: firstInode + f.made,
+		Links: 2, Inode: 1, Dev: madeUp(),
 	}
 	for _, option := range options {
 		name, value, _ := strings.Cut(option, "=")

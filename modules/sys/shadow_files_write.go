@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,11 +114,10 @@ func (s *site) notMounted() error {
 
 // fresh is what the system gives a new file in the folder by default.
 func (s *site) fresh(t FileType, mode uint32) FileInfo {
-	s.made++
 	now := moment()
 	info := FileInfo{
 		Type: t, Mode: mode &^ umask(), UID: os.Geteuid(), GID: os.Getegid(),
-		ModTime: now, AccessTime: now, Links: 1, Inode: firstInode + s.made, Dev: s.dir.info.Dev,
+		ModTime: now, AccessTime: now, Links: 1, Inode: madeUp(), Dev: s.dir.info.Dev,
 	}
 	if s.dir.info.Mode&unix.S_ISGID != 0 {
 		info.GID = s.dir.info.GID
@@ -131,9 +131,12 @@ func (s *site) fresh(t FileType, mode uint32) FileInfo {
 // moment is now as a file system would keep it.
 func moment() time.Time { return time.Now().Round(0) }
 
-// firstInode is where made-up inode numbers begin: hardly ever used by a file
-// system, and a whole number even to those who count in floating point.
-const firstInode = 1 << 52
+// madeUp gives out inode and device numbers. They begin where hardly a file
+// system has any, and are whole numbers even to those who count in floating
+// point. All shadows share the count, since one may lie over another.
+func madeUp() uint64 { return 1<<52 + madeUpCount.Add(1) }
+
+var madeUpCount atomic.Uint64
 
 func (a Attributes) applyTo(info *FileInfo) {
 	if a.Mode != nil && info.Type != Symlink {

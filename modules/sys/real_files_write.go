@@ -218,7 +218,7 @@ func pour(ctx context.Context, file *os.File, content Content, sparse bool) (err
 		if size += int64(n); size > content.Size() {
 			break
 		}
-		if err := put(file, buffer[:n], size-int64(n), sparse); err != nil {
+		if err := writeAt(file, buffer[:n], size-int64(n), sparse); err != nil {
 			return err
 		}
 	}
@@ -239,12 +239,12 @@ func isContent(content Content, size int64, sum []byte) error {
 	return nil
 }
 
-// put writes data at offset, which is a multiple of chunk.
-func put(file *os.File, data []byte, offset int64, sparse bool) error {
+// writeAt writes data at offset, which is a multiple of chunk.
+func writeAt(file *os.File, data []byte, offset int64, sparse bool) error {
 	for len(data) > 0 {
 		n, hole := len(data), false
 		if sparse {
-			n, hole = run(data)
+			n, hole = sameBlocks(data)
 		}
 		if !hole {
 			if _, err := file.WriteAt(data[:n], offset); err != nil {
@@ -258,9 +258,9 @@ func put(file *os.File, data []byte, offset int64, sparse bool) error {
 
 var zeros [holeSize]byte
 
-// run gives the length of the blocks at the start of data that are all holes or
+// sameBlocks gives the length of the blocks at the start of data that are all holes or
 // all none.
-func run(data []byte) (n int, hole bool) {
+func sameBlocks(data []byte) (n int, hole bool) {
 	isHole := func(at int) bool {
 		return len(data)-at >= holeSize && bytes.Equal(data[at:at+holeSize], zeros[:])
 	}

@@ -1,6 +1,12 @@
 // Package engine runs checked playbooks against hosts: plays, tasks, blocks,
 // handlers, parallelism and retries. It prints nothing; all that happens goes to
 // an event.Sink.
+//
+// The way of a run: Run opens each play on its hosts (play.go), takes its steps
+// one after another with all hosts in step (steps.go), and works out each task
+// for each host (task.go): items and conditions, arguments (arguments.go), one
+// exchange with the host or the controller's own work (controller.go), and what
+// the result means (judge.go).
 package engine
 
 import (
@@ -8,18 +14,39 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/inventory"
+	"github.com/rbdplay/rbdplay/modules"
 )
+
+// Options say what to run, where, and how.
+type Options struct {
+	Playbook    *play.Playbook
+	Inventory   *inventory.Inventory
+	Registry    *modules.Registry
+	Environment *expression.Environment // nil: expression.Builtins()
+	Connector   Connector
+	Sink        event.Sink
+	Check, Diff bool
+	Forks       int    // hosts worked for at a time; 0 means all
+	Verbosity   int    // for the tasks that ask (debug)
+	Limit       string // a host pattern; "" is everybody
+	Selection   play.Selection
+	StartAt     *play.Task // nil: from the beginning
+	ExtraVars   map[string]any
+}
+
+// Target is a host to connect to.
+type Target struct {
+	Host       string
+	Connection inventory.Connection
+	Become     string // the user to become, "" for none
+}
 
 // Stats tells how a host was reached.
 type Stats struct {
 	Uploaded int64 // bytes of the agent that were sent; 0 when it was cached
-}
-
-// Target is a host to connect to, its connection variables rendered.
-type Target struct {
-	Name      string
-	Variables map[string]any // rendered: ansible_host, ansible_user, …
-	Become    string         // the user to become, "" for none
 }
 
 // Connector reaches hosts. The engine calls Connect at most once for each host
@@ -34,7 +61,31 @@ type Connector interface {
 type Summary struct {
 	Hosts       map[string]event.Totals
 	Interrupted bool
-	// Contacted is false when the run ended before any host was connected to:
-	// then nothing can have changed anywhere.
+	// Contacted is false when the run ended before any host but the controller
+	// was connected to: then nothing can have changed on one.
 	Contacted bool
+}
+
+// Failed reports whether a task failed on some host.
+func (s Summary) Failed() bool {
+	return s.any(func(t event.Totals) bool { return t.Failed > 0 })
+}
+
+// Unreachable reports whether some host could not be reached.
+func (s Summary) Unreachable() bool {
+	return s.any(func(t event.Totals) bool { return t.Unreachable > 0 })
+}
+
+// Changed reports whether something changed, or in check mode would or might.
+func (s Summary) Changed() bool {
+	return s.any(func(t event.Totals) bool { return t.Changed+t.Deferred > 0 })
+}
+
+func (s Summary) any(holds func(event.Totals) bool) bool {
+	for _, t := range s.Hosts {
+		if holds(t) {
+			return true
+		}
+	}
+	return false
 }

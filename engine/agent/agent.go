@@ -17,6 +17,7 @@ type Task struct {
 	Module      string
 	Items       []map[string]any // rendered arguments; may hold modules.ContentRef and modules.TreeRef
 	Check       bool             // run on the shadow, which lives as long as the connection
+	Fresh       bool             // with Check: on a new shadow, which knows of no earlier task
 	Stop        bool             // do not go on to the next item after one has failed
 	Environment map[string]string
 }

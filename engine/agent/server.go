@@ -97,6 +97,7 @@ type server struct {
 type call struct {
 	id     uint64
 	task   *Task
+	fresh  sys.Host // the task's own shadow, when it asks for one
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -304,7 +305,7 @@ func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, a
 		m.ID = c.id
 		_ = s.send(&m) // a lost controller ends ctx
 	}
-	host := observed{Host: s.host(c.task.Check), line: func(stream string, line []byte) {
+	host := observed{Host: s.hostOf(c), line: func(stream string, line []byte) {
 		send(message{Output: &output{Item: i, Stream: stream, Text: string(line)}})
 	}}
 	return modules.Run(ctx, m, host, modules.Emit{
@@ -312,6 +313,17 @@ func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, a
 		Done:    func(list []change.Change) { send(message{Done: &changes{Item: i, Changes: list}}) },
 		Output:  host.line,
 	})
+}
+
+// hostOf is what a task runs on; its items share it.
+func (s *server) hostOf(c *call) sys.Host {
+	if !c.task.Check || !c.task.Fresh {
+		return s.host(c.task.Check)
+	}
+	if c.fresh == nil {
+		c.fresh = s.Shadow(s.Host)
+	}
+	return c.fresh
 }
 
 // host is the machine, or its shadow, which is one for the whole connection.

@@ -21,9 +21,9 @@ import (
 // Options of the human view.
 type Options struct {
 	Diff      bool
-	Verbosity int           // 1: tasks that changed nothing too, 2: results and output
-	Terminal  bool          // a status line is drawn and erased
-	Width     int           // columns of the terminal
+	Verbosity int  // 1: tasks that changed nothing too, 2: results and output
+	Terminal  bool // a status line is drawn and erased
+	Width     int  // columns of the terminal
 	Color     bool
 	Sources   *diag.Sources // for snippets of faults
 }
@@ -320,4 +320,3 @@ func (h *Human) totals(t event.Totals) string {
 	add(t.Ignored, "ignored", color.FgYellow, false)
 	return strings.Join(parts, "  ")
 }
-

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/rbdplay/rbdplay/engine"
+	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/engine/agent/binaries"
+	"github.com/rbdplay/rbdplay/engine/transport"
+	"github.com/rbdplay/rbdplay/engine/transport/ssh"
+	"github.com/rbdplay/rbdplay/inventory"
+	"github.com/rbdplay/rbdplay/modules"
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// connector reaches hosts over SSH, and the controller itself in this process.
+// One SSH connection serves a host, whatever its tasks become.
+type connector struct {
+	registry *modules.Registry
+	flags    connectionFlags
+
+	mu    sync.Mutex
+	conns map[string]*connection
+}
+
+// connectionFlags are what the command line says for hosts whose variables do
+// not say it themselves.
+type connectionFlags struct {
+	user, privateKey, commonArgs string
+	hostKeys                     string
+	password, becomePassword     transport.Secret
+	environment                  ssh.Environment
+}
+
+type connection struct {
+	once sync.Once
+	conn transport.Conn
+	err  error
+}
+
+func newConnector(registry *modules.Registry, flags connectionFlags) *connector {
+	return &connector{registry: registry, flags: flags, conns: map[string]*connection{}}
+}
+
+// Connect implements engine.Connector.
+func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent.Source) (agent.Runner, engine.Stats, error) {
+	if t.Connection.Kind == inventory.Local {
+		return c.local(t, contents)
+	}
+	conn, err := c.dial(ctx, t)
+	if err != nil {
+		return nil, engine.Stats{}, err
+	}
+	o := agent.Options{Programs: agent.ProgramsIn(binaries.Files, "."), Contents: contents}
+	if t.Become != "" {
+		password := transport.NewSecret(t.Connection.BecomePassword)
+		if !password.IsSet() {
+			password = c.flags.becomePassword
+		}
+		o.Become = &agent.Become{User: t.Become, Method: t.Connection.BecomeMethod, Password: password}
+	}
+	client, stats, err := agent.Connect(ctx, conn, o)
+	if err != nil {
+		var unreachable *transport.UnreachableError
+		if errors.As(err, &unreachable) || ctx.Err() != nil {
+			return nil, engine.Stats{}, err
+		}
+		return nil, engine.Stats{}, unreachableBy(t, err)
+	}
+	return client, engine.Stats{Uploaded: stats.UploadedBytes}, nil
+}
+
+// unreachableBy is a host that can be logged in to but runs no agent.
+func unreachableBy(t engine.Target, err error) error {
+	u := &transport.UnreachableError{Host: t.Host, Address: t.Connection.Address, Summary: err.Error(), Err: err}
+	var start *agent.StartError
+	if errors.As(err, &start) {
+		plain := *start
+		plain.Hint = ""
+		u.Summary, u.Hint = plain.Error(), start.Hint
+	}
+	return u
+}
+
+// local runs tasks in this process.
+func (c *connector) local(t engine.Target, contents agent.Source) (agent.Runner, engine.Stats, error) {
+	if t.Become != "" && os.Geteuid() != 0 {
+		return nil, engine.Stats{}, fmt.Errorf("%s: become with connection: local needs rbdplay itself to run as root; use sudo rbdplay", t.Host)
+	}
+	client, err := agent.NewLocal(c.registry, sys.NewReal(), func(under sys.Host) sys.Host { return sys.NewShadow(under) }, contents)
+	if err != nil {
+		return nil, engine.Stats{}, err
+	}
+	return client, engine.Stats{}, nil
+}
+
+// dial gives the SSH connection to a host, made once.
+func (c *connector) dial(ctx context.Context, t engine.Target) (transport.Conn, error) {
+	c.mu.Lock()
+	one := c.conns[t.Host]
+	if one == nil {
+		one = &connection{}
+		c.conns[t.Host] = one
+	}
+	c.mu.Unlock()
+	one.once.Do(func() {
+		config, err := c.config(t)
+		if err != nil {
+			one.err = fmt.Errorf("%s: %w", t.Host, err)
+			return
+		}
+		one.conn, one.err = ssh.New(config).Connect(ctx)
+	})
+	return one.conn, one.err
+}
+
+// config puts together what variables and flags say; variables win, and the ssh
+// configuration fills in the rest.
+func (c *connector) config(t engine.Target) (ssh.Config, error) {
+	v := t.Connection
+	config := ssh.Config{
+		Host: t.Host, Address: v.Address, Port: v.Port, User: v.User, Timeout: v.Timeout,
+		Password: transport.NewSecret(v.Password), Environment: c.flags.environment,
+		StrictHostKeyChecking: ssh.HostKeyChecking(c.flags.hostKeys),
+	}
+	if config.Address == t.Host {
+		config.Address = "" // the ssh configuration may know it by another
+	}
+	if config.User == "" {
+		config.User = c.flags.user
+	}
+	if !config.Password.IsSet() {
+		config.Password = c.flags.password
+	}
+	if v.HostKeyChecking != nil && !*v.HostKeyChecking {
+		config.StrictHostKeyChecking = ssh.AcceptNew
+	}
+	key := v.KeyFile
+	if key == "" {
+		key = c.flags.privateKey
+	}
+	if key != "" {
+		config.KeyFiles = []string{expandHome(key, c.flags.environment.Home)}
+	}
+	for _, args := range []string{c.flags.commonArgs, v.CommonArgs, v.ExtraArgs} {
+		if err := config.ApplyArgs(args); err != nil {
+			return config, err
+		}
+	}
+	return config, nil
+}
+
+func expandHome(path, home string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		return filepath.Join(home, rest)
+	}
+	return path
+}
+
+// Close closes every connection. The agents have been ended before.
+func (c *connector) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.conns {
+		if one.conn != nil {
+			_ = one.conn.Close() // the run is over
+		}
+	}
+}

@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/inventory"
+	"github.com/rbdplay/rbdplay/modules"
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// prepare renders an item's arguments and finds who is to do it. A task that
+// needs no host is done here and now.
+func (x *execution) prepare(ctx context.Context, h *host, it *item) error {
+	if x.task.Action == play.ValidateArgs {
+		return x.validateArgs(ctx, it)
+	}
+	var err error
+	if it.check, err = x.checks(ctx, it.scope); err != nil {
+		return err
+	}
+	if it.delegate, err = x.task.DelegateTo.Get(ctx, it.scope); err != nil {
+		return err
+	}
+	if x.task.Spec.Place == modules.OnController {
+		return x.control(ctx, h, it)
+	}
+	if it.args, err = x.task.Args.Render(ctx, it.scope); err != nil {
+		return err
+	}
+	if it.env, err = x.task.Env(ctx, it.scope); err != nil {
+		return err
+	}
+	options, err := x.task.Spec.Options()
+	if err != nil {
+		return err
+	}
+	for _, o := range options {
+		if err := x.prepareOption(ctx, h, it, o); err != nil {
+			return err
+		}
+	}
+	it.runner, err = x.connect(ctx, x.doer(h, it), it.scope)
+	return err
+}
+
+// checks reports whether the item runs on the shadow.
+func (x *execution) checks(ctx context.Context, s *scope.Scope) (bool, error) {
+	return x.task.CheckMode.Or(ctx, s, x.Check)
+}
+
+// doer is the name of the host that does the item.
+func (x *execution) doer(h *host, it *item) string {
+	if it.delegate != "" {
+		return it.delegate
+	}
+	return h.name
+}
+
+// connect gives the connection to a host, as the task's scope and keywords say.
+// For another host than the task's own, that host's variables say it.
+func (x *execution) connect(ctx context.Context, name string, s *scope.Scope) (agent.Runner, error) {
+	target, err := x.target(ctx, name, s)
+	if err != nil {
+		return nil, err
+	}
+	return x.links.get(ctx, target)
+}
+
+func (x *execution) target(ctx context.Context, name string, s *scope.Scope) (Target, error) {
+	other, known := x.vars.Host(name)
+	if !known {
+		return Target{}, diag.New(x.task.Range, "the host %s is not in the inventory", name)
+	}
+	own, _, _ := s.Lookup(ctx, "inventory_hostname")
+	if own != other.Name {
+		s = other.Scope()
+	}
+	c, err := inventory.ConnectionOf(other.Name, func(name string) (any, diag.Range, bool, error) {
+		value, ok, err := s.Lookup(ctx, name)
+		_, at, _ := s.Where(name)
+		return value, at, ok, err
+	})
+	if err != nil {
+		return Target{}, err
+	}
+	if err := x.keywords(ctx, s, &c); err != nil {
+		return Target{}, err
+	}
+	for _, secret := range []string{c.Password, c.BecomePassword} {
+		x.secrets.add(secret)
+	}
+	t := Target{Host: other.Name, Connection: c}
+	if c.Become != nil && *c.Become {
+		if t.Become = c.BecomeUser; t.Become == "" {
+			t.Become = "root"
+		}
+	}
+	return t, nil
+}
+
+// keywords lets the task's keywords fill in what no variable says; variables
+// win, as in Ansible.
+func (x *execution) keywords(ctx context.Context, s *scope.Scope, c *inventory.Connection) error {
+	t := x.task
+	kind, err := t.Connection.Get(ctx, s)
+	if err != nil {
+		return err
+	}
+	if _, said, _ := s.Lookup(ctx, "ansible_connection"); !said && kind != "" {
+		c.Kind = inventory.Kind(kind)
+	}
+	if c.User == "" {
+		if c.User, err = t.RemoteUser.Get(ctx, s); err != nil {
+			return err
+		}
+	}
+	if c.Port == 0 {
+		if c.Port, err = t.Port.Get(ctx, s); err != nil {
+			return err
+		}
+	}
+	if c.Become == nil && t.Become != nil {
+		become, err := t.Become.Get(ctx, s)
+		if err != nil {
+			return err
+		}
+		c.Become = &become
+	}
+	if c.BecomeUser == "" {
+		if c.BecomeUser, err = t.BecomeUser.Get(ctx, s); err != nil {
+			return err
+		}
+	}
+	if c.BecomeMethod == "" {
+		c.BecomeMethod, err = t.BecomeMethod.Get(ctx, s)
+	}
+	return err
+}
+
+// prepareOption puts what an argument names in its place: the content of a file
+// of the controller, a rendered template, a folder. Secret values become known
+// to the redactor.
+func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modules.Option) error {
+	name, value, given := o.In(it.args)
+	if !given {
+		return nil
+	}
+	if text, ok := value.(string); ok && o.Secret {
+		x.secrets.add(text)
+	}
+	text, ok := value.(string)
+	if !ok {
+		return nil
+	}
+	at := x.task.Args.Where(name)
+	var err error
+	switch o.Type {
+	case "template":
+		it.args[name], err = x.template(ctx, it, text, at)
+	case "content":
+		it.args[name], err = x.fileContent(text, at)
+	case "source":
+		if !truth(it.args["remote_src"]) {
+			it.args[name], err = x.source(ctx, text, at)
+		}
+	case "tree":
+		it.args[name], err = x.tree(ctx, h, it, text, at)
+	}
+	return err
+}
+
+func (x *execution) template(ctx context.Context, it *item, name string, at diag.Range) (any, error) {
+	t, file, err := x.task.Template(ctx, name, at)
+	if err != nil {
+		return nil, err
+	}
+	text, unknown, err := t.Render(ctx, it.scope)
+	if err != nil {
+		return nil, err
+	}
+	if unknown != nil {
+		return nil, &play.UnknownError{Reason: unknown.Reason}
+	}
+	return x.contents.text(text, baseName(file.Path)), nil
+}
+
+func (x *execution) fileContent(name string, at diag.Range) (any, error) {
+	file, err := x.task.FindFile("files", name, at)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := x.contents.file(file.FS, file.Path)
+	if err != nil {
+		return nil, diag.New(at, "cannot read %s: %v", file.Display, err)
+	}
+	return ref, nil
+}
+
+// source finds a file or a folder of the controller.
+func (x *execution) source(ctx context.Context, name string, at diag.Range) (any, error) {
+	file, err := x.task.FindFile("files", strings.TrimSuffix(name, "/"), at)
+	if err != nil {
+		return nil, err
+	}
+	info, err := fs.Stat(file.FS, file.Path)
+	if err != nil {
+		return nil, diag.New(at, "cannot look at %s: %v", file.Display, err)
+	}
+	if !info.IsDir() {
+		return x.fileContent(name, at)
+	}
+	return x.folder(ctx, file, name, at)
+}
+
+func (x *execution) folder(ctx context.Context, file play.File, name string, at diag.Range) (modules.TreeRef, error) {
+	ref, err := x.contents.tree(ctx, file.FS, file.Path, file.Display)
+	if err != nil {
+		return ref, diag.New(at, "cannot read the folder: %v", err)
+	}
+	if !strings.HasSuffix(name, "/") {
+		ref.Name = baseName(file.Path)
+	}
+	return ref, nil
+}
+
+// tree finds a folder: of the target itself, of another host, or of the
+// controller.
+func (x *execution) tree(ctx context.Context, h *host, it *item, name string, at diag.Range) (any, error) {
+	if truth(it.args["remote_src"]) {
+		return name, nil
+	}
+	from, _ := it.args["src_host"].(string)
+	if from == "" {
+		file, err := x.task.FindFile("files", strings.TrimSuffix(name, "/"), at)
+		if err != nil {
+			return nil, err
+		}
+		return x.folder(ctx, file, name, at)
+	}
+	if from == x.doer(h, it) {
+		return name, nil
+	}
+	runner, err := x.connect(ctx, from, it.scope)
+	if err != nil {
+		return nil, fmt.Errorf("src_host: %w", err)
+	}
+	ref, err := x.contents.treeOf(ctx, runner, from, strings.TrimSuffix(name, "/"), it.check)
+	if unknown, ok := sys.Unknown(err); ok {
+		return nil, &play.UnknownError{Reason: from + ": " + unknown.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(name, "/") {
+		ref.Name = baseName(name)
+	}
+	return ref, nil
+}
+
+func baseName(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// truth reads a rendered argument that is a bool to its module.
+func truth(value any) bool {
+	switch v := value.(type) {
+	case bool:
+		return v
+	case string:
+		switch strings.ToLower(v) {
+		case "yes", "y", "true", "t", "on", "1":
+			return true
+		}
+		return false
+	default:
+		return expression.Truthy(v)
+	}
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/transport"
+	"github.com/rbdplay/rbdplay/inventory"
+)
+
+// host is a host in a run. Its flags are changed by the run's own goroutine only,
+// between tasks; the goroutine of a task reads them at most.
+type host struct {
+	name        string
+	vars        *scope.Host
+	totals      event.Totals
+	failed      bool // a task failed and nothing rescued it
+	unreachable bool
+	ended       bool     // meta: end_host, for the play at hand
+	fault       *taskEnd // what failed last, for ansible_failed_task and _result
+}
+
+// active reports whether the host still takes part in the play.
+func (h *host) active() bool { return !h.failed && !h.unreachable && !h.ended }
+
+func activeOf(hosts []*host) []*host {
+	var active []*host
+	for _, h := range hosts {
+		if h.active() {
+			active = append(active, h)
+		}
+	}
+	return active
+}
+
+func namesOf(hosts []*host) []string {
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = h.name
+	}
+	return names
+}
+
+// links holds the connections of a run: one for each host, user to become and
+// way of connecting, made when first needed and kept to the end.
+type links struct {
+	connector Connector
+	contents  *contents
+	emit      func(event.Event)
+
+	mu        sync.Mutex
+	all       map[linkKey]*link
+	contacted bool
+}
+
+type linkKey struct {
+	host, become string
+	kind         inventory.Kind
+}
+
+type link struct {
+	once   sync.Once
+	runner agent.Runner
+	err    error
+}
+
+func newLinks(connector Connector, contents *contents, emit func(event.Event)) *links {
+	return &links{connector: connector, contents: contents, emit: emit, all: map[linkKey]*link{}}
+}
+
+// get gives the connection for target, making it when it is the first to ask.
+// Others who ask meanwhile wait. A host that could not be reached is not tried
+// again in this run.
+func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
+	key := linkKey{target.Host, target.Become, target.Connection.Kind}
+	l.mu.Lock()
+	one := l.all[key]
+	if one == nil {
+		one = &link{}
+		l.all[key] = one
+	}
+	l.mu.Unlock()
+	one.once.Do(func() { one.runner, one.err = l.connect(ctx, target) })
+	return one.runner, one.err
+}
+
+func (l *links) connect(ctx context.Context, target Target) (agent.Runner, error) {
+	began := time.Now()
+	remote := target.Connection.Kind != inventory.Local
+	if remote {
+		l.mu.Lock()
+		l.contacted = true
+		l.mu.Unlock()
+	}
+	runner, stats, err := l.connector.Connect(ctx, target, l.contents)
+	if err == nil {
+		if remote {
+			l.emit(event.HostUp{Host: target.Host, Took: time.Since(began), Uploaded: stats.Uploaded})
+		}
+		return runner, nil
+	}
+	if unreachable, ok := errors.AsType[*transport.UnreachableError](err); ok {
+		l.emit(event.HostDown{Host: target.Host, Message: unreachable.Host + " (" + unreachable.Address + "): " + unreachable.Summary, Hint: unreachable.Hint})
+	}
+	return nil, err
+}
+
+// close ends every agent, all at once.
+func (l *links) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var wait sync.WaitGroup
+	for _, one := range l.all {
+		if one.runner != nil {
+			wait.Go(func() { _ = one.runner.Close() }) // the run is over; its result stands
+		}
+	}
+	wait.Wait()
+}

@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/inventory"
+)
+
+// run is one run of a playbook.
+type run struct {
+	Options
+	vars     *scope.Run
+	limit    map[string]bool // nil: everybody
+	hosts    map[string]*host
+	order    []string
+	links    *links
+	contents *contents
+	secrets  *redactor
+	lastID   int
+	started  bool // the task of StartAt was reached
+	stopped  bool // any_errors_fatal, or all hosts of a batch lost: no more plays
+}
+
+// Run runs the playbook. An error is a diag.List of what is wrong with it or its
+// inventory, and nothing was contacted. What goes wrong later is told by events
+// and the Summary. Cancelling ctx ends the running tasks on the hosts and then
+// the run; the Summary says so.
+func Run(ctx context.Context, o Options) (Summary, error) {
+	r, plays, err := prepare(ctx, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer r.links.close()
+	began := time.Now()
+	r.emit(event.RunStart{Playbook: o.Playbook.Name, Check: o.Check, Diff: o.Diff, Started: began})
+	for i, p := range o.Playbook.Plays {
+		if r.stopped || ctx.Err() != nil {
+			break
+		}
+		r.play(ctx, p, plays[i])
+	}
+	summary := r.summary(ctx)
+	r.emit(event.RunEnd{Hosts: summary.Hosts, Took: time.Since(began), Interrupted: summary.Interrupted})
+	return summary, nil
+}
+
+// prepare finds out everything that can be wrong before a host is contacted, and
+// the hosts of each play.
+func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
+	if o.Environment == nil {
+		o.Environment = expression.Builtins()
+	}
+	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), secrets: &redactor{sink: o.Sink}}
+	r.links = newLinks(o.Connector, r.contents, r.emit)
+	r.started = o.StartAt == nil
+	found := o.Playbook.CheckSelection(o.Selection)
+	extra, faults := scope.FromText(o.Environment, o.ExtraVars, diag.Range{File: "--extra-vars"})
+	found = append(found, faults...)
+	var err error
+	r.vars, faults = scope.NewRun(o.Environment, o.Inventory, scope.Options{
+		Extra: extra, Check: o.Check, Diff: o.Diff, PlaybookDir: o.Playbook.Dir,
+		Magic: map[string]any{"ansible_run_tags": runTags(o.Selection.Tags), "ansible_skip_tags": anys(o.Selection.Skip)},
+	})
+	found = append(found, faults...)
+	if found.HasErrors() {
+		return nil, nil, found.ErrorOrNil()
+	}
+	if r.limit, err = r.limited(); err != nil {
+		return nil, nil, err
+	}
+	plays, faults := r.hostsOfPlays(ctx)
+	found = append(found, faults...)
+	for _, d := range found {
+		if d.Severity != diag.Error {
+			r.emit(event.Message{Text: d.Error(), Warning: true})
+		}
+	}
+	return r, plays, found.ErrorOrNil()
+}
+
+// limited resolves --limit.
+func (r *run) limited() (map[string]bool, error) {
+	if r.Limit == "" {
+		return nil, nil //nolint:nilnil // no limit is no fault
+	}
+	pattern, err := inventory.ParsePattern(r.Limit, diag.InText("--limit", r.Limit))
+	if err != nil {
+		return nil, err
+	}
+	chosen, found := r.Inventory.Select(pattern)
+	if len(chosen) == 0 && !found.HasErrors() {
+		found.Add(diag.New(diag.Range{File: "--limit"}, "--limit %s chooses no host", r.Limit))
+	}
+	limit := map[string]bool{}
+	for _, h := range chosen {
+		limit[h.Name] = true
+	}
+	return limit, found.ErrorOrNil()
+}
+
+// hostsOfPlays resolves the pattern of every play, so that a wrong one is known
+// before the first play runs.
+func (r *run) hostsOfPlays(ctx context.Context) ([][]string, diag.List) {
+	var found diag.List
+	plays := make([][]string, len(r.Playbook.Plays))
+	for i, p := range r.Playbook.Plays {
+		pattern, err := p.Hosts.Pattern(ctx, r.vars.Scope())
+		if err != nil {
+			found.AddError(p.Hosts.Range, err)
+			continue
+		}
+		chosen, faults := r.Inventory.Select(pattern)
+		found = append(found, faults...)
+		for _, h := range chosen {
+			if r.limit != nil && !r.limit[h.Name] {
+				continue
+			}
+			plays[i] = append(plays[i], h.Name)
+			if r.hosts[h.Name] == nil {
+				vars, _ := r.vars.Host(h.Name)
+				r.hosts[h.Name] = &host{name: h.Name, vars: vars}
+				r.order = append(r.order, h.Name)
+			}
+		}
+	}
+	return plays, found
+}
+
+func (r *run) emit(e event.Event) { r.secrets.Emit(e) }
+
+func (r *run) nextID() int {
+	r.lastID++
+	return r.lastID
+}
+
+// summary leaves out hosts that nothing was done for (the implicit localhost of
+// a play that only checks its inventory counts once it did something).
+func (r *run) summary(ctx context.Context) Summary {
+	s := Summary{Hosts: map[string]event.Totals{}, Interrupted: ctx.Err() != nil, Contacted: r.links.contacted}
+	for _, name := range r.order {
+		s.Hosts[name] = r.hosts[name].totals
+	}
+	return s
+}
+
+func runTags(tags []string) []any {
+	if len(tags) == 0 {
+		return []any{"all"}
+	}
+	return anys(tags)
+}
+
+func anys(list []string) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
+}
+
+// selected reports whether the task is to run: by its tags, and by the task that
+// the run starts at.
+func (r *run) selected(t *play.Task) bool {
+	if !r.started {
+		if t.ID != r.StartAt.ID {
+			return false
+		}
+		r.started = true
+	}
+	return r.Selection.Selects(t.Tags)
+}

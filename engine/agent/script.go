@@ -18,7 +18,7 @@ const folders = `for d in "${HOME:-/nonexistent}/.cache/rbdplay" "/var/tmp/.rbdp
 
 // usable makes the folder $d and tries a program in it. Characters that our
 // upload path may not hold rule it out.
-const usable = `usable() { case "$d" in *[\!-_./a-zA-Z0-9]*) return 1;; esac; mkdir -p "$d" 2>/dev/null; mine "$d" || return 1; ` +
+const usable = `usable() { test -z "$(printf %s "$d" | tr -d "a-zA-Z0-9/._-")" || return 1; mkdir -p "$d" 2>/dev/null; mine "$d" || return 1; ` +
 	`echo "exit 0" 2>/dev/null >"$d/try-$$" && chmod 700 "$d/try-$$" && "$d/try-$$" 2>/dev/null; r=$?; rm -f "$d/try-$$"; return $r; }; `
 
 func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `"; ` }

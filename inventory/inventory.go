@@ -11,6 +11,7 @@ package inventory
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 
@@ -90,7 +91,7 @@ func (h *Host) Variable(name string) (*Variable, bool) {
 func (h *Host) Written(name string) []*Variable { return slices.Clone(h.variables[name]) }
 
 // VariableNames lists the host's variables, sorted.
-func (h *Host) VariableNames() []string { return slices.Sorted(maps.Keys(h.variables)) }
+func (h *Host) VariableNames() []string { return slices.Sorted(mapKeys(h.variables)) }
 
 // The two groups that are always there.
 const (
@@ -116,27 +117,26 @@ type Group struct {
 // the inventory.
 func (g *Group) Hosts() []*Host { return slices.Clone(g.members()) }
 
+// members walks the group's tree in breadth, as Ansible does: that is the order
+// in which a play meets its hosts.
 func (g *Group) members() []*Host {
 	var all []*Host
 	seen := map[*Host]bool{}
-	visited := map[*Group]bool{}
-	var walk func(g *Group)
-	walk = func(g *Group) {
-		if visited[g] {
-			return
-		}
-		visited[g] = true
-		for _, h := range g.hosts {
+	queued := map[*Group]bool{g: true}
+	for queue := []*Group{g}; len(queue) > 0; queue = queue[1:] {
+		for _, h := range queue[0].hosts {
 			if !seen[h] {
 				seen[h] = true
 				all = append(all, h)
 			}
 		}
-		for _, child := range g.children {
-			walk(child)
+		for _, child := range queue[0].children {
+			if !queued[child] {
+				queued[child] = true
+				queue = append(queue, child)
+			}
 		}
 	}
-	walk(g)
 	return all
 }
 
@@ -156,7 +156,6 @@ type Inventory struct {
 	byName    map[string]*Host
 	groupName map[string]*Group
 	implicit  *Host
-	order     map[*Host]int
 	files     []string // the sources, as given
 }
 
@@ -188,3 +187,5 @@ func (inv *Inventory) Group(name string) (*Group, bool) {
 
 // Sources lists what was loaded, as it was given: files, directories, host lists.
 func (inv *Inventory) Sources() []string { return slices.Clone(inv.files) }
+
+func mapKeys[V any](m map[string]V) iter.Seq[string] { return maps.Keys(m) }

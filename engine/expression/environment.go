@@ -47,6 +47,9 @@ type Definition struct {
 	TakesUndefined bool // the input and arguments may be *Undefined
 	TakesUnknown   bool // the input and arguments may be Unknown
 
+	// check looks at a call when it is compiled. Arguments that are not constants
+	// are notConstant.
+	check      func(e *Environment, args []any) error
 	parameters *parameters
 }
 

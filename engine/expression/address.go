@@ -1,0 +1,3 @@
+package expression
+
+var addressFilters = map[string]Definition{}

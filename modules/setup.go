@@ -27,7 +27,7 @@ func setupSpec() Spec {
 		Place:   OnHost,
 		New:     func() Module { return &SetupArgs{} },
 		Notes:   []string{"File systems are listed from the mount table and never touched, so that a dead one cannot hang it: mounts have no sizes."},
-		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names, without the prefix ansible_: hostname, default_ipv4, os_family, interfaces, …"}},
+		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names: ansible_hostname, ansible_default_ipv4, ansible_os_family, ansible_interfaces, …"}},
 		Examples: []Example{{"Only what the network looks like", `
 setup:
   gather_subset: ["!all", network]`}},
@@ -97,8 +97,13 @@ func (a *SetupArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 			return Plan{}, err
 		}
 	}
-	maps.DeleteFunc(facts, func(name string, _ any) bool { return !a.passes(name) })
-	return Plan{Result: Result{"ansible_facts": facts}}, nil
+	named := map[string]any{}
+	for name, value := range facts {
+		if a.passes(name) {
+			named["ansible_"+name] = value
+		}
+	}
+	return Plan{Result: Result{"ansible_facts": named}}, nil
 }
 
 func (a *SetupArgs) passes(name string) bool {

@@ -3,9 +3,17 @@ package modules
 // fileModules lists the file modules, in the order of the documentation.
 func fileModules() []Spec {
 	return []Spec{
+		fileSpec(),
+		copySpec(),
+		templateSpec(),
 		lineinfileSpec(),
 		blockinfileSpec(),
 		replaceSpec(),
 		hostsSpec(),
+		statSpec(),
+		slurpSpec(),
+		moveSpec(),
+		synchronizeSpec(),
+		compareTreesSpec(),
 	}
 }

@@ -54,6 +54,7 @@ type put struct {
 	before, after change.Value
 	options       WriteOptions
 	fresh         uint32 // bits that a mode is applied to when the file is new
+	replaces      bool   // what is there is a link, which gives way to a new file
 }
 
 // steps says what is to be done for the wish, and the backup that is made of it.
@@ -61,7 +62,11 @@ func (p put) steps(ctx context.Context, host sys.Reader) (steps []Step, backup s
 	if err := checkValidate(p.options.ValidateWith); err != nil {
 		return nil, "", err
 	}
-	attributes, changes, err := p.options.difference(ctx, host, p.file, p.fresh, false)
+	of := p.file
+	if p.replaces {
+		of = found{path: p.file.path}
+	}
+	attributes, changes, err := p.options.difference(ctx, host, of, p.fresh, false)
 	if err != nil {
 		return nil, "", err
 	}
@@ -75,7 +80,7 @@ func (p put) steps(ctx context.Context, host sys.Reader) (steps []Step, backup s
 	if !p.file.exists {
 		action = change.Create
 	}
-	if p.options.Backup && p.file.exists {
+	if p.options.Backup && p.file.is(sys.Regular) {
 		step, path, err := backupOf(ctx, host, p.file)
 		if err != nil {
 			return nil, "", err

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -78,8 +77,9 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	defer console.Close()
-	// Not tied to ctx: the node outlives the command that starts it.
-	supervisor := exec.Command("sh", append([]string{"-c", string(script), "supervise"}, n.nspawn()...)...)
+	// Not tied to ctx: the node outlives the command that starts it. setsid
+	// forks and ends, so nobody here has to wait for the supervisor.
+	supervisor := exec.Command("setsid", append([]string{"--fork", "sh", "-c", string(script), "supervise"}, n.nspawn()...)...)
 	supervisor.Dir = "/"
 	supervisor.Stdout, supervisor.Stderr = console, console
 	supervisor.Env = []string{
@@ -90,11 +90,9 @@ func (n *Node) start(ctx context.Context) error {
 		// and no more of the host's kernel settings than those may be written.
 		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
 	}
-	supervisor.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := supervisor.Start(); err != nil {
-		return err
+	if err := supervisor.Run(); err != nil {
+		return fmt.Errorf("starting %s: %w", n.Name, err)
 	}
-	go supervisor.Wait() // reaps it, should this process live longer
 	return nil
 }
 

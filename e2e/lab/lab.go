@@ -457,11 +457,13 @@ func removeFreeLocks() error {
 		return err
 	}
 	for _, path := range paths {
-		file, err := os.Open(path)
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			continue // its owner was faster
 		}
-		if unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		// nspawn takes this kind of lock, which flock knows nothing of.
+		whole := unix.Flock_t{Type: unix.F_WRLCK}
+		if unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &whole) == nil {
 			err = os.Remove(path)
 		}
 		if err := errors.Join(err, file.Close()); err != nil {

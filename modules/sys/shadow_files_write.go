@@ -85,15 +85,21 @@ func (s *site) isMount() bool {
 	return s.old != nil && (s.old.mount != nil || slices.Contains(s.mounts, s.old.path()))
 }
 
-// mountOf is the mount point on whose file system the folder lies, and its device.
-func (s *site) mountOf() (string, uint64) {
-	path, longest := s.dir.path(), ""
+// mountOf is the mount point on whose file system a file lies, and its device.
+func (s *site) mountOf(p *place) (string, uint64) {
+	path, longest := p.path(), ""
 	for _, target := range s.mounts {
 		if isWithin(path, target) && len(target) > len(longest) {
 			longest = target
 		}
 	}
-	return longest, s.dir.info.Dev
+	return longest, p.info.Dev
+}
+
+func (s *site) sameMount(a, b *place) bool {
+	mount, dev := s.mountOf(a)
+	otherMount, otherDev := s.mountOf(b)
+	return mount == otherMount && dev == otherDev
 }
 
 // replaceable fails when what is at the site is not replaced by a file or link.
@@ -355,19 +361,16 @@ func (f *shadowFiles) Link(ctx context.Context, existing, path string) error {
 		if err := s.replaceable(); err != nil {
 			return err
 		}
-		from, err := f.site(ctx, existing, s.mounts)
-		if err != nil {
-			return err
+		file, err := f.walk(ctx, existing, false)
+		if err == nil {
+			err = file.known()
 		}
-		if err := from.look(ctx); err != nil {
+		switch {
+		case err != nil:
 			return err
-		}
-		switch file := from.old; {
-		case file == nil:
-			return unix.ENOENT
 		case s.old != nil && sameFile(s.old.info, file.info):
 			return nil
-		case !from.sameMount(s) || from.isMount():
+		case !s.sameMount(file, s.dir):
 			return unix.EXDEV
 		case file.info.Type == Directory:
 			return unix.EPERM
@@ -375,21 +378,15 @@ func (f *shadowFiles) Link(ctx context.Context, existing, path string) error {
 		if err := s.notMounted(); err != nil {
 			return err
 		}
-		info := f.own(from.old)
+		info := f.own(file)
 		info.Links++
 		info.ChangeTime = time.Time{}
-		s.put(from.old.node, *info)
+		s.put(file.node, *info)
 		return nil
 	}))
 }
 
 func sameFile(a, b FileInfo) bool { return a.Dev == b.Dev && a.Inode == b.Inode }
-
-func (s *site) sameMount(other *site) bool {
-	mount, dev := s.mountOf()
-	otherMount, otherDev := other.mountOf()
-	return mount == otherMount && dev == otherDev
-}
 
 func (f *shadowFiles) Remove(ctx context.Context, path string) error {
 	return wrapPath("remove", path, f.alter(ctx, path, func(s *site) error {
@@ -521,7 +518,7 @@ func (f *shadowFiles) rename(ctx context.Context, fromPath, toPath string, mount
 	if err != nil {
 		return err
 	}
-	if !from.sameMount(to) {
+	if !from.sameMount(from.dir, to.dir) {
 		return unix.EXDEV
 	}
 	if err := from.look(ctx); err != nil {

@@ -17,8 +17,6 @@ var (
 	longPath = strings.Repeat("d/", 2100) + "end"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func attr(mode uint32) sys.Attributes { return sys.Attributes{Mode: &mode} }
 
 var fileCases = []fileCase{
@@ -68,7 +66,7 @@ var fileCases = []fileCase{
 		if content.Size() != 4 {
 			return fmt.Errorf("the size is %d", content.Size())
 		}
-		if err := f.Write(f.ctx, f.at("copy"), content, sys.Attributes{Mode: ptr(uint32(0o640)), ModTime: &old}); err != nil {
+		if err := f.Write(f.ctx, f.at("copy"), content, sys.Attributes{Mode: new(uint32(0o640)), ModTime: &old}); err != nil {
 			return err
 		}
 		text, err := Text(f.ctx, f, f.at("copy"))
@@ -105,7 +103,7 @@ var fileCases = []fileCase{
 
 	// Writing files.
 	{name: "write a new file", do: func(f files) error {
-		return f.write("dir/new", "text", sys.Attributes{Mode: ptr(uint32(0o604)), ModTime: &later})
+		return f.write("dir/new", "text", sys.Attributes{Mode: new(uint32(0o604)), ModTime: &later})
 	}, tree: func(tree map[string]Entry) {
 		e := tree["file"]
 		e.Mode, e.Size, e.Content, e.ModTime = "0604", 4, "text", later
@@ -117,7 +115,7 @@ var fileCases = []fileCase{
 		changed(tree, "file", func(e *Entry) { e.Content, e.Size, e.ModTime = "longer text", 11, time.Time{} })
 	}},
 	{name: "write keeps setuid that it is told to", do: func(f files) error {
-		return f.write("file", "one\n", sys.Attributes{Mode: ptr(uint32(0o4755)), ModTime: &old})
+		return f.write("file", "one\n", sys.Attributes{Mode: new(uint32(0o4755)), ModTime: &old})
 	}, tree: func(tree map[string]Entry) { changed(tree, "file", func(e *Entry) { e.Mode = "4755" }) }},
 	{name: "write through a linked folder", do: func(f files) error {
 		return f.write("dirlink/inner", "new", sys.Attributes{ModTime: &later})
@@ -125,7 +123,7 @@ var fileCases = []fileCase{
 		changed(tree, "dir/inner", func(e *Entry) { e.Content, e.Size, e.ModTime = "new", 3, later })
 	}},
 	{name: "write replaces a link and not its target", do: func(f files) error {
-		return f.write("link", "x", sys.Attributes{Mode: ptr(uint32(0o640)), ModTime: &old})
+		return f.write("link", "x", sys.Attributes{Mode: new(uint32(0o640)), ModTime: &old})
 	}, tree: func(tree map[string]Entry) {
 		e := tree["file"]
 		e.Content, e.Size = "x", 1
@@ -138,7 +136,7 @@ var fileCases = []fileCase{
 		changed(tree, "twin2", func(e *Entry) { e.Twin, e.Links = "", 1 })
 	}},
 	{name: "write a name that is no UTF-8", do: func(f files) error {
-		return f.write("\xff\xfe\n", "one\n", sys.Attributes{Mode: ptr(uint32(0o640)), ModTime: &old})
+		return f.write("\xff\xfe\n", "one\n", sys.Attributes{Mode: new(uint32(0o640)), ModTime: &old})
 	}, tree: func(tree map[string]Entry) { tree["\xff\xfe\n"] = tree["file"] }},
 	{name: "write over a directory", want: "EISDIR", do: func(f files) error { return f.write("dir", "", attr(0o600)) }},
 	{name: "write over a fifo", want: "EEXIST", do: func(f files) error { return f.write("fifo", "", attr(0o600)) }},
@@ -166,7 +164,7 @@ var fileCases = []fileCase{
 
 	// Directories.
 	{name: "mkdir", do: func(f files) error {
-		return f.Mkdir(f.ctx, f.at("empty/new"), sys.Attributes{Mode: ptr(uint32(0o2755)), ModTime: &later})
+		return f.Mkdir(f.ctx, f.at("empty/new"), sys.Attributes{Mode: new(uint32(0o2755)), ModTime: &later})
 	}, tree: func(tree map[string]Entry) {
 		e := tree["empty"]
 		e.Mode, e.ModTime = "2755", later
@@ -218,7 +216,7 @@ var fileCases = []fileCase{
 		changed(tree, "zz", func(e *Entry) { e.Twin = "file" })
 	}},
 	{name: "a change through one name shows at the other", do: func(f files) error {
-		if err := f.SetAttributes(f.ctx, f.at("twin2"), sys.Attributes{Mode: ptr(uint32(0o600))}); err != nil {
+		if err := f.SetAttributes(f.ctx, f.at("twin2"), sys.Attributes{Mode: new(uint32(0o600))}); err != nil {
 			return err
 		}
 		return f.SetAttributes(f.ctx, f.at("twin1"), sys.Attributes{ModTime: &later})
@@ -292,7 +290,7 @@ var fileCases = []fileCase{
 		if err := f.Rename(f.ctx, f.at("dir"), f.at("moved")); err != nil {
 			return err
 		}
-		return f.Mkdir(f.ctx, f.at("dir"), sys.Attributes{Mode: ptr(uint32(0o755)), ModTime: &old})
+		return f.Mkdir(f.ctx, f.at("dir"), sys.Attributes{Mode: new(uint32(0o755)), ModTime: &old})
 	}, tree: func(tree map[string]Entry) {
 		moveTree(tree, "dir", "moved")
 		tree["dir"] = tree["empty"]
@@ -301,6 +299,16 @@ var fileCases = []fileCase{
 	{name: "rename of a link moves the link", do: func(f files) error { return f.Rename(f.ctx, f.at("dirlink"), f.at("empty/l")) }, tree: func(tree map[string]Entry) {
 		moveTree(tree, "dirlink", "empty/l")
 		touched(tree, "empty")
+	}},
+	{name: "a moved name is still one of two", do: func(f files) error {
+		if err := f.Rename(f.ctx, f.at("twin1"), f.at("a")); err != nil {
+			return err
+		}
+		return f.SetAttributes(f.ctx, f.at("twin2"), sys.Attributes{Mode: new(uint32(0o600))})
+	}, tree: func(tree map[string]Entry) {
+		moveTree(tree, "twin1", "a")
+		changed(tree, "a", func(e *Entry) { e.Mode = "0600" })
+		changed(tree, "twin2", func(e *Entry) { e.Mode, e.Twin = "0600", "a" })
 	}},
 	{name: "rename of one name over the other does nothing", do: func(f files) error { return f.Rename(f.ctx, f.at("twin1"), f.at("twin2")) }},
 	{name: "rename to itself", do: func(f files) error { return f.Rename(f.ctx, f.at("dir"), f.at("dirlink/../dir")) }},
@@ -360,7 +368,7 @@ var fileCases = []fileCase{
 		if err := f.RemoveAll(f.ctx, f.at("dir")); err != nil {
 			return err
 		}
-		return f.Mkdir(f.ctx, f.at("dir"), sys.Attributes{Mode: ptr(uint32(0o755)), ModTime: &old})
+		return f.Mkdir(f.ctx, f.at("dir"), sys.Attributes{Mode: new(uint32(0o755)), ModTime: &old})
 	}, tree: func(tree map[string]Entry) {
 		maps.DeleteFunc(tree, func(path string, _ Entry) bool { return strings.HasPrefix(path, "dir/") })
 		tree["dir"] = tree["empty"]
@@ -370,7 +378,7 @@ var fileCases = []fileCase{
 
 	// Attributes.
 	{name: "set mode and times", do: func(f files) error {
-		if err := f.SetAttributes(f.ctx, f.at("dir/sub/deep"), sys.Attributes{Mode: ptr(uint32(0o6711)), ModTime: &later, AccessTime: &old}); err != nil {
+		if err := f.SetAttributes(f.ctx, f.at("dir/sub/deep"), sys.Attributes{Mode: new(uint32(0o6711)), ModTime: &later, AccessTime: &old}); err != nil {
 			return err
 		}
 		info, err := f.Lstat(f.ctx, f.at("dir/sub/deep"))
@@ -379,10 +387,10 @@ var fileCases = []fileCase{
 		changed(tree, "dir/sub/deep", func(e *Entry) { e.Mode, e.ModTime = "6711", later })
 	}},
 	{name: "attributes of a link are its own, and its mode is ignored", do: func(f files) error {
-		return f.SetAttributes(f.ctx, f.at("link"), sys.Attributes{Mode: ptr(uint32(0o600)), ModTime: &later})
+		return f.SetAttributes(f.ctx, f.at("link"), sys.Attributes{Mode: new(uint32(0o600)), ModTime: &later})
 	}, tree: func(tree map[string]Entry) { changed(tree, "link", func(e *Entry) { e.ModTime = later }) }},
 	{name: "attributes of a folder leave what is in it", do: func(f files) error {
-		return f.SetAttributes(f.ctx, f.at("dir"), sys.Attributes{Mode: ptr(uint32(0o711)), ModTime: &later})
+		return f.SetAttributes(f.ctx, f.at("dir"), sys.Attributes{Mode: new(uint32(0o711)), ModTime: &later})
 	}, tree: func(tree map[string]Entry) {
 		changed(tree, "dir", func(e *Entry) { e.Mode, e.ModTime = "0711", later })
 	}},

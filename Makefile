@@ -38,7 +38,7 @@ e2e: build ## tests on three real hosts (Debian 12, root)
 	fi
 	$(LAB) up
 	trap '$(LAB) down' EXIT
-	go test -count=1 -timeout 25m -v ./e2e
+	RBDPLAY_E2E=1 go test -count=1 -timeout 25m -v ./e2e
 
 .PHONY: lint
 lint: ## gofumpt, golangci-lint and, where its database can be reached, govulncheck

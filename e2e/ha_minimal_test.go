@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rbdplay/rbdplay/e2e/lab"
+	"github.com/rbdplay/rbdplay/e2e/probe"
+)
+
+// TestHAMinimal is the main job: check, run, run again, and lose nodes.
+func TestHAMinimal(t *testing.T) {
+	reset(t)
+	files := listing(t, "/grdata")
+	before := snapshots(t)
+
+	check := rbdplay(t, haMinimal("--check", "--diff")...)
+	if check.code != 0 {
+		t.Fatalf("the check exits with %d:\n%s", check.code, check.faults())
+	}
+	wantUntouched(t, before, snapshots(t))
+
+	run := makeAvailable(t)
+	wantPredicted(t, check, run)
+	t.Run("every file has arrived", func(t *testing.T) {
+		if diff := cmp.Diff(files, listing(t, "/grdata")); diff != "" {
+			t.Errorf("/grdata (- before, + on the volume):\n%s", diff)
+		}
+	})
+
+	t.Run("the second run changes nothing", func(t *testing.T) {
+		before := snapshots(t)
+		again := makeAvailable(t)
+		for host, totals := range again.hosts {
+			if totals["changed"] != 0 {
+				t.Errorf("%s: %d changed", host, totals["changed"])
+			}
+		}
+		wantUntouched(t, before, snapshots(t))
+	})
+
+	t.Run("the app outlives the nodes", outlives)
+}
+
+// outlives cuts the power of the management node, and of the holder of the VIP.
+func outlives(t *testing.T) {
+	p := probe.Start(t.Context(), "http://"+cluster.VIP+"/", lab.AppHost)
+	defer p.Stop()
+	wantAnswering(t, p)
+
+	lose(t, p, "manage01", 5*time.Second)
+	power(t, cluster.Node("manage01").PowerOn)
+
+	holder := vipHolder(t)
+	lose(t, p, holder, 15*time.Second)
+	power(t, cluster.Node(holder).PowerOn)
+	wantAnswering(t, p)
+}
+
+// lose cuts a node's power and wants the app to answer again within limit.
+func lose(t *testing.T, p *probe.Probe, node string, limit time.Duration) {
+	t.Helper()
+	p.Reset()
+	power(t, cluster.Node(node).PowerOff)
+	time.Sleep(limit)
+	wantAnswering(t, p)
+	r := p.Result()
+	t.Logf("%s without power: %d requests, %d lost, longest gap %d ms", node, r.Requests, r.Lost, r.Gap.Milliseconds())
+	if r.Gap > limit {
+		t.Errorf("%s: the app was away for %s, more than %s", node, r.Gap, limit)
+	}
+}
+
+func power(t *testing.T, change func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := change(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantAnswering(t *testing.T, p *probe.Probe) {
+	t.Helper()
+	for range 200 {
+		if p.Answering() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("the app does not answer through the VIP")
+}
+
+func vipHolder(t *testing.T) string {
+	t.Helper()
+	for _, node := range []string{"compute01", "compute02"} {
+		if strings.Contains(on(t, node, "ip", "-4", "-o", "address", "show"), " "+cluster.VIP+"/") {
+			return node
+		}
+	}
+	t.Fatal("no compute node has the VIP")
+	return ""
+}
+
+// listing describes every file below root on manage01: type, mode, owner, size,
+// time, number of links, target and content. What the writers append to is left
+// out; the times of folders too, which these change.
+func listing(t *testing.T, root string) []string {
+	t.Helper()
+	script := `cd "$1" && export LC_ALL=C
+skip='-path ./services/worker -o -path ./downloads/log -o -path ./tenant/demo -o -path ./.trashcan'
+{ find . \( $skip \) -prune -o -type d -printf '%P d %m %U %G\0'
+  find . \( $skip \) -prune -o ! -type d -printf '%P %y %m %U %G %s %T@ %n %l\0'
+  find . \( $skip \) -prune -o -type f -print0 | xargs -0 sha256sum -z --
+} | sort -z`
+	out := on(t, "manage01", "sh", "-c", script, "sh", root)
+	files := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
+	if len(files) < 6000 {
+		t.Fatalf("%s lists only %d lines", root, len(files))
+	}
+	return files
+}
+
+// TestInterruptedRuns kills the controller in the middle of each stage; the next
+// run finishes the job, and no file is lost.
+func TestInterruptedRuns(t *testing.T) {
+	reset(t)
+	files := listing(t, "/grdata")
+	for _, task := range []string{
+		"Install the GlusterFS server", "Make the replicated volume and start it",
+		"Stop the platform services that use the data", "Copy the data into the volume", "Move the old tree aside", "Mount the volume in its place",
+		"Start rbd-lb and rbd-dns", "Start keepalived", "Remove its container", "TCP apps are shown with the VIP",
+	} {
+		t.Run(task, func(t *testing.T) { killAt(t, task) })
+	}
+	makeAvailable(t)
+	if diff := cmp.Diff(files, listing(t, "/grdata")); diff != "" {
+		t.Errorf("/grdata (- before, + on the volume):\n%s", diff)
+	}
+	for host, totals := range makeAvailable(t).hosts {
+		if totals["changed"] != 0 {
+			t.Errorf("%s: the last run still changed %d things", host, totals["changed"])
+		}
+	}
+}
+
+// killAt starts ha-minimal and kills it as soon as the task begins.
+func killAt(t *testing.T, task string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, binary(t), haMinimal("-o", "jsonl")...)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	found := await(out, `"type":"task_start"`, `"task":"`+task+`"`)
+	time.Sleep(50 * time.Millisecond) // into the task
+	if err := c.Process.Kill(); err != nil && found {
+		t.Error(err)
+	}
+	_ = c.Wait() // killed
+	if !found {
+		t.Errorf("the run ended before the task %q", task)
+	}
+}

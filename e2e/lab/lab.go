@@ -63,8 +63,9 @@ type state struct {
 	Installed string `json:"installed"`
 }
 
-// Open finds an instance, up or not. It changes nothing on the host but to
-// mount the store; it fails without root and on anything but Debian 12.
+// Open finds an instance, up or not, and changes nothing on the host. It fails
+// without root and on anything but Debian 12. The Nodes of an instance that
+// was never up, or whose store a restart of the host unmounted, come with Up.
 func Open(ctx context.Context, config Config) (*Lab, error) {
 	if err := checkHost(); err != nil {
 		return nil, err

@@ -2,9 +2,12 @@ package agent
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -20,6 +23,21 @@ const (
 
 func banner(build string) string {
 	return fmt.Sprintf("%s %d %s\n", magic, protocolVersion, build)
+}
+
+// Digest says which program a file is: an agent announces its own in the banner,
+// and the controller compares it with the one that it sent.
+func Digest(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() // read only
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("digest of %s: %w", file, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // greeting is what came first from the host: a banner or an answer of the

@@ -39,13 +39,14 @@ func (p becomePrefix) check() string {
 	return `if test "$u" -ne 0; then command -v sudo >/dev/null 2>&1 || { ` + say("nosudo") + `exit 0; }; fi; `
 }
 
-// exec replaces the shell by the program; root needs no sudo.
+// exec replaces the shell by the program, under the user's own umask $m; root
+// needs no sudo.
 func (p becomePrefix) exec(program string) string {
 	if p.sudo == "" {
-		return `exec ` + program + `; `
+		return `umask $m; exec ` + program + `; `
 	}
 	environment, command, _ := strings.Cut(p.sudo, " ")
-	return `test "$u" -eq 0 && exec ` + program + `; ` + environment + `; export LC_ALL; exec ` + command + ` ` + program + `; `
+	return `umask $m; test "$u" -eq 0 && exec ` + program + `; ` + environment + `; export LC_ALL; exec ` + command + ` ` + program + `; `
 }
 
 // sudoFailure reads sudo's own words, which LC_ALL=C keeps in English.

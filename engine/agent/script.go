@@ -26,7 +26,7 @@ func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `
 // startScript starts a cached program, or says where one could be put.
 func startScript(wanted map[string]string, prefix becomePrefix) string {
 	var s strings.Builder
-	s.WriteString(`umask 077; u=$(id -u); ` + mine + own + usable + prefix.check())
+	s.WriteString(`m=$(umask); umask 077; u=$(id -u); ` + mine + own + usable + prefix.check())
 	s.WriteString(folders + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
 	s.WriteString(`if own "$d/$n"; then ` + prefix.exec(`"$d/$n"`) + `fi; done; fi; done; `)
 	s.WriteString(`z=plain; command -v gzip >/dev/null 2>&1 && z=gzip; `)
@@ -44,7 +44,7 @@ func installScript(upload, folder, digest string, packed bool, prefix becomePref
 		unpack = `gzip -dc <` + upload + ` >` + upload + `.out`
 	}
 	var s strings.Builder
-	s.WriteString(`umask 077; u=$(id -u); f=` + upload + `; `)
+	s.WriteString(`m=$(umask); umask 077; u=$(id -u); f=` + upload + `; `)
 	s.WriteString(`fail() { rm -f $f $f.out; ` + say(`$1`) + `exit 0; }; `)
 	s.WriteString(prefix.check())
 	s.WriteString(unpack + ` || fail unpack; rm -f $f; `)

@@ -15,5 +15,8 @@ import (
 //go:embed [Rr]*
 var embedded embed.FS
 
-// Embedded are the programs that were built into this rbdplay.
-func Embedded() agent.Programs { return agent.ProgramsIn(embedded, ".") }
+var programs = agent.ProgramsIn(embedded, ".")
+
+// Embedded are the programs that were built into this rbdplay. They are one
+// value for all hosts: each program is unpacked and digested once.
+func Embedded() agent.Programs { return programs }

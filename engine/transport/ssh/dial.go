@@ -112,7 +112,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // That passes, so we come back a few times, each time later.
 const (
 	dropTries   = 6
-	dropBackoff = 150 * time.Millisecond
+	dropBackoff = 100 * time.Millisecond
 )
 
 func open(ctx context.Context, t *target, dial dialFunc) (*ssh.Client, error) {

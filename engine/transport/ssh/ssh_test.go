@@ -77,11 +77,13 @@ func wantUnreachable(t *testing.T, c ssh.Config, words ...string) *transport.Unr
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	_, c := fixture(t, transporttest.SSHOptions{})
 	transporttest.Conformance(t, ssh.New(c), t.TempDir())
 }
 
 func TestConformanceWithoutSCP(t *testing.T) {
+	t.Parallel()
 	_, c := fixture(t, transporttest.SSHOptions{Env: []string{"PATH=" + toolsWithoutSCP(t)}})
 	transporttest.Conformance(t, ssh.New(c), t.TempDir())
 }
@@ -365,6 +367,7 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestDroppedConnections(t *testing.T) {
+	t.Parallel()
 	s, c := fixture(t, transporttest.SSHOptions{DropFirst: 2})
 	connect(t, c)
 	if got := s.Counts().Connections; got != 3 {
@@ -418,6 +421,7 @@ func TestSevered(t *testing.T) {
 }
 
 func TestJump(t *testing.T) {
+	t.Parallel()
 	key, file := transporttest.NewKey(t)
 	keys := []xssh.PublicKey{key.PublicKey()}
 	bastion := transporttest.NewSSHServer(t, transporttest.SSHOptions{Keys: keys, User: "hop", Forward: true})

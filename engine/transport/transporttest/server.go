@@ -289,7 +289,7 @@ func (s *SSHServer) run(ctx context.Context, channel ssh.Channel, line string) i
 	}
 	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
 	cmd.Cancel = func() error { return stdin.Close() }
-	cmd.WaitDelay = 3 * time.Second
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return 127
 	}

@@ -88,6 +88,9 @@ func Open(ctx context.Context, config Config) (*Lab, error) {
 	return l, l.load()
 }
 
+// Supported says why this machine cannot run a lab, nil when it can.
+func Supported() error { return checkHost() }
+
 func firstOf(texts ...string) string {
 	for _, text := range texts {
 		if text != "" {

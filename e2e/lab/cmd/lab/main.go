@@ -44,7 +44,7 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&config.Dir, "dir", "", "mount point of the store (default /var/lib/rbdplay-lab)")
 	config.Progress = os.Stderr
 	open := func(ctx context.Context) (*lab.Lab, error) { return lab.Open(ctx, config) }
-	root.AddCommand(upCommand(open), resetCommand(open), downCommand(open), statusCommand(open),
+	root.AddCommand(supportedCommand(), upCommand(open), resetCommand(open), downCommand(open), statusCommand(open),
 		execCommand(open), changesCommand(open))
 	for name, power := range map[string]struct {
 		short string
@@ -58,6 +58,15 @@ func newCommand() *cobra.Command {
 		root.AddCommand(nodeCommand(open, name, power.short, power.do))
 	}
 	return root
+}
+
+func supportedCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "supported",
+		Short: "Say whether this machine can run a lab; exit 1 when it cannot",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return lab.Supported() },
+	}
 }
 
 type opener func(context.Context) (*lab.Lab, error)

@@ -62,6 +62,13 @@ func (r *Real) Probe(ctx context.Context, c Command) (Result, error) {
 	return r.commands.Probe(ctx, c)
 }
 
+// Close ends the connection to systemd, if there is one. The Real can still be
+// used; it then connects again.
+func (r *Real) Close() {
+	r.units.close()
+	r.packages.close()
+}
+
 // Change changes the machine.
 func (r *Real) Change() Writer { return realWriter{r} }
 

@@ -335,6 +335,7 @@ type Command struct {
 	Env     []string // additions, KEY=value
 	Stdin   io.Reader
 	Files   []Content                        // offered as /proc/self/fd/3, 4, … to the program: for input that must not touch the disk
+	Creates []string                         // paths that the program is known to bring: after Run they are unknown in a shadow
 	Output  func(stream string, line []byte) // if set, called for each line ("stdout" or "stderr") as it comes, not concurrently
 	Limit   int64                            // most bytes kept of each stream; 0 means 64 MiB; more is an error
 	Timeout time.Duration                    // 0: only ctx ends it

@@ -1,0 +1,262 @@
+package sys
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// realSystem reads what describes the machine. It runs no program and sends no packet.
+type realSystem struct{}
+
+func newRealSystem() *realSystem { return &realSystem{} }
+
+// System gathers the description. FQDN is what /etc/hosts says of the host name,
+// and the host name itself where that says nothing: DNS is not asked.
+func (*realSystem) System(ctx context.Context) (System, error) {
+	if err := ctx.Err(); err != nil {
+		return System{}, err
+	}
+	s := System{CPUs: runtime.NumCPU(), UID: os.Geteuid()}
+	for _, gather := range []func(*System) error{gatherKernel, gatherMachineID, gatherOSRelease, gatherInterfaces, gatherDefaultRoute, gatherMemory, gatherFQDN} {
+		if err := gather(&s); err != nil {
+			return System{}, err
+		}
+	}
+	return s, nil
+}
+
+func gatherKernel(s *System) error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return fmt.Errorf("uname: %w", err)
+	}
+	s.Hostname = unix.ByteSliceToString(name.Nodename[:])
+	s.Kernel = unix.ByteSliceToString(name.Release[:])
+	s.Architecture = unix.ByteSliceToString(name.Machine[:])
+	return nil
+}
+
+func gatherMachineID(s *System) error {
+	text, err := os.ReadFile("/etc/machine-id")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a system that was never booted by systemd
+	}
+	s.MachineID = strings.TrimSpace(string(text))
+	return err
+}
+
+func gatherOSRelease(s *System) error {
+	for _, path := range []string{"/etc/os-release", "/usr/lib/os-release"} {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		s.OS = parseOSRelease(string(text))
+		return err
+	}
+	return nil
+}
+
+// parseOSRelease reads the format of os-release(5). Lines that are not of it are
+// passed over, as that page asks for.
+func parseOSRelease(text string) OSRelease {
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && !strings.HasPrefix(key, "#") {
+			values[key] = unquote(value)
+		}
+	}
+	release := OSRelease{
+		ID: values["ID"], VersionID: values["VERSION_ID"], Name: values["NAME"],
+		PrettyName: values["PRETTY_NAME"], Codename: values["VERSION_CODENAME"],
+		IDLike: strings.Fields(values["ID_LIKE"]),
+	}
+	release.Family = family(release)
+	return release
+}
+
+// unquote undoes the shell's quoting as far as os-release may use it.
+func unquote(value string) string {
+	if len(value) < 2 || value[0] != value[len(value)-1] || value[0] != '"' && value[0] != '\'' {
+		return value
+	}
+	inner := value[1 : len(value)-1]
+	if value[0] == '\'' {
+		return inner
+	}
+	var b strings.Builder
+	for i := 0; i < len(inner); i++ {
+		if inner[i] == '\\' && i+1 < len(inner) && strings.IndexByte("\\\"$`", inner[i+1]) >= 0 {
+			i++
+		}
+		b.WriteByte(inner[i])
+	}
+	return b.String()
+}
+
+// families are Ansible's os_family by ID.
+var families = map[string]string{
+	"debian": "Debian", "ubuntu": "Debian", "raspbian": "Debian", "linuxmint": "Debian", "kali": "Debian",
+	"devuan": "Debian", "deepin": "Debian", "uos": "Debian", "pop": "Debian",
+	"rhel": "RedHat", "centos": "RedHat", "rocky": "RedHat", "almalinux": "RedHat", "fedora": "RedHat",
+	"ol": "RedHat", "amzn": "RedHat", "openEuler": "RedHat", "kylin": "RedHat", "anolis": "RedHat",
+	"alinux": "RedHat", "opencloudos": "RedHat", "tencentos": "RedHat", "scientific": "RedHat", "virtuozzo": "RedHat",
+	"sles": "Suse", "sled": "Suse", "opensuse": "Suse", "opensuse-leap": "Suse", "opensuse-tumbleweed": "Suse", "suse": "Suse",
+	"alpine": "Alpine", "arch": "Archlinux", "manjaro": "Archlinux",
+}
+
+func family(release OSRelease) string {
+	for _, id := range append([]string{release.ID}, release.IDLike...) {
+		if f := families[id]; f != "" {
+			return f
+		}
+	}
+	return ""
+}
+
+func gatherInterfaces(s *System) error {
+	all, err := net.Interfaces()
+	if err != nil {
+		return fmt.Errorf("network interfaces: %w", err)
+	}
+	for _, i := range all {
+		found := Interface{Name: i.Name, MAC: i.HardwareAddr.String(), MTU: i.MTU, Up: i.Flags&net.FlagUp != 0}
+		addresses, err := i.Addrs()
+		if err != nil {
+			return fmt.Errorf("addresses of %s: %w", i.Name, err)
+		}
+		for _, a := range addresses {
+			found.Addresses = append(found.Addresses, a.String())
+		}
+		s.Interfaces = append(s.Interfaces, found)
+	}
+	return nil
+}
+
+// defaultRoute finds where packets to the world go. The kernel tells the source
+// address that it would use when a UDP socket is connected; that sends nothing.
+// The address is one of those reserved for examples, 192.0.2.0/24.
+func gatherDefaultRoute(s *System) error {
+	table, err := os.Open("/proc/net/route")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel without IPv4
+	}
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	s.DefaultInterface, err = parseRoutes(table)
+	if err != nil || s.DefaultInterface == "" {
+		return err
+	}
+	conn, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return nil // a route without an address to use: there is none
+	}
+	defer conn.Close()
+	if local, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+		s.DefaultIPv4 = local.IP.String()
+	}
+	return nil
+}
+
+// parseRoutes gives the interface of the default route that is up and has the
+// lowest metric, from the text of /proc/net/route; "" without one.
+func parseRoutes(table io.Reader) (string, error) {
+	lines := bufio.NewScanner(table)
+	best, lowest := "", uint64(math.MaxUint64)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 8 || fields[1] != "00000000" || fields[7] != "00000000" {
+			continue
+		}
+		flags, err := strconv.ParseUint(fields[3], 16, 32)
+		if err != nil || flags&unix.RTF_UP == 0 || flags&unix.RTF_REJECT != 0 {
+			continue
+		}
+		metric, err := strconv.ParseUint(fields[6], 10, 32)
+		if err == nil && metric < lowest {
+			best, lowest = fields[0], metric
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", fmt.Errorf("routes: %w", err)
+	}
+	return best, nil
+}
+
+func gatherMemory(s *System) error {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return err
+	}
+	s.MemoryBytes, err = parseMemory(string(text))
+	return err
+}
+
+func parseMemory(text string) (uint64, error) {
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
+			kib, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 54)
+			if err != nil {
+				return 0, fmt.Errorf("/proc/meminfo: MemTotal: %w", err)
+			}
+			return kib << 10, nil
+		}
+	}
+	return 0, errors.New("/proc/meminfo has no MemTotal")
+}
+
+func gatherFQDN(s *System) error {
+	s.FQDN = s.Hostname
+	text, err := os.ReadFile("/etc/hosts")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.FQDN = canonicalName(parseHosts(string(text)), s.Hostname)
+	return nil
+}
+
+// hostsLine is a line of /etc/hosts: the first name is the canonical one.
+type hostsLine struct {
+	address string
+	names   []string
+}
+
+func parseHosts(text string) []hostsLine {
+	var lines []hostsLine
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) >= 2 {
+			lines = append(lines, hostsLine{address: fields[0], names: fields[1:]})
+		}
+	}
+	return lines
+}
+
+func canonicalName(lines []hostsLine, name string) string {
+	for _, line := range lines {
+		if slices.ContainsFunc(line.names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			return line.names[0]
+		}
+	}
+	return name
+}

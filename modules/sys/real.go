@@ -54,6 +54,9 @@ func (r *Real) Resources() ResourceReader { return r.resources }
 // Network talks to services.
 func (r *Real) Network() NetworkReader { return r.network }
 
+// Processes looks at the running processes.
+func (r *Real) Processes() ProcessReader { return newRealProcesses() }
+
 // System describes the machine.
 func (r *Real) System(ctx context.Context) (System, error) { return r.system.System(ctx) }
 

@@ -60,6 +60,9 @@ func (sh *Shadow) Resources() ResourceReader { return sh.resources }
 // Network talks to the host's services while they are known to be unchanged.
 func (sh *Shadow) Network() NetworkReader { return sh.network }
 
+// Processes looks at the running processes.
+func (sh *Shadow) Processes() ProcessReader { return &shadowProcesses{sh} }
+
 // System describes the machine.
 func (sh *Shadow) System(ctx context.Context) (System, error) { return sh.system.System(ctx) }
 

@@ -31,6 +31,7 @@ type Reader interface {
 	Users() UserReader
 	Resources() ResourceReader
 	Network() NetworkReader
+	Processes() ProcessReader
 	// System describes the machine; it does not change during a run.
 	System(ctx context.Context) (System, error)
 	// Probe runs a command that only reads. The caller vouches for that: a
@@ -326,6 +327,20 @@ func Look[T any](ctx context.Context, host Reader, key string, look func(ctx con
 type NetworkReader interface {
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	LookupHost(ctx context.Context, name string) ([]string, error)
+}
+
+// Process is a running process.
+type Process struct {
+	PID  int
+	Name string
+}
+
+// ProcessReader looks at processes. A shadow shows those that run now, since it
+// neither starts nor stops any.
+type ProcessReader interface {
+	// Using lists the processes that hold path or something below it, in
+	// containers too.
+	Using(ctx context.Context, path string) ([]Process, error)
 }
 
 // Command is a program to run. Args[0] is looked up in PATH; no shell is involved.

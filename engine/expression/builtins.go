@@ -27,7 +27,16 @@ var builtins = sync.OnceValue(func() *Environment {
 var builtinFunctions = map[string]Definition{
 	"range": {Signature: "start, stop=none, step=1", Function: rangeFunction},
 	"dict":  {Signature: "*args, **kwargs", Function: dictFunction},
-	"now":   {Signature: "utc=false, fmt=none", Function: nowFunction},
+	"namespace": {Signature: "**values", Function: func(c *Call) (any, error) {
+		values := NewDict(len(c.Named))
+		for _, key := range mappingKeys(c.Named) {
+			values.Set(key, c.Named[key])
+		}
+		return &Namespace{values: values}, nil
+	}},
+	"joiner": {Signature: "sep=', '", Function: func(c *Call) (any, error) { return &joiner{separator: c.Args[0]}, nil }},
+	"cycler": {Signature: "*items", Function: cyclerFunction},
+	"now":    {Signature: "utc=false, fmt=none", Function: nowFunction},
 	"undef": {Signature: "hint=none", Function: func(c *Call) (any, error) {
 		hint := ""
 		if c.Args[0] != nil {

@@ -23,7 +23,11 @@ func parseSignature(signature string) (*parameters, error) {
 	if strings.TrimSpace(signature) == "" {
 		return p, nil
 	}
-	for part := range strings.SplitSeq(signature, ", ") {
+	parts, err := splitCommas(signature)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
 		name, fallback, optional := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
 		case strings.HasPrefix(name, "**"):
@@ -51,6 +55,21 @@ func parseSignature(signature string) (*parameters, error) {
 		p.positional = len(p.names)
 	}
 	return p, nil
+}
+
+func splitCommas(signature string) ([]string, error) {
+	words, err := Words(signature)
+	if err != nil {
+		return nil, err
+	}
+	var parts []string
+	at := 0
+	for _, word := range words {
+		if word.Text == "," && word.Depth == 0 {
+			parts, at = append(parts, signature[at:word.Start]), word.End
+		}
+	}
+	return append(parts, signature[at:]), nil
 }
 
 // constant is the value of a literal: of text, numbers, lists and mappings.

@@ -155,7 +155,7 @@ func TestFaults(t *testing.T) {
 		"n «&»& yes":                          `unexpected character '&'; write "and" instead of "&&"`,
 		"(1 + 2«»":                            "expected ')', found the end of the expression",
 		"«'abc»":                              "the string is not closed; a ' is missing",
-		"{«{» n }}":                           "unexpected '{'",
+		"«{{ n }} == 7»":                      "an expression is written here without {{ }}",
 		"1 +«»":                               "the expression ends too early",
 		"n «m»":                               "unexpected 'm'; an operator is missing between two names",
 		"name | «default(defualt='x')»":       `the filter "default": unknown argument "defualt"`,

@@ -95,6 +95,10 @@ const mostShown = 2000
 func (f *frame) values() []diag.NamedValue {
 	var values []diag.NamedValue
 	for _, v := range f.seen {
+		switch v.value.(type) {
+		case *Undefined, Callable:
+			continue
+		}
 		text := show(v.value)
 		if len(text) > mostShown {
 			text = fmt.Sprintf("%s of %d characters", nameWithArticle(v.value), len(text))

@@ -239,3 +239,10 @@ func toMap[T any](from map[string]T) map[string]any {
 	}
 	return mapping
 }
+
+// Omitted is the value of the variable `omit`: a mapping's entry or a list's item
+// that renders to it is left out.
+type Omitted struct{}
+
+// Equal is the language's ==.
+func Equal(a, b any) bool { return equal(a, b) }

@@ -1,90 +1,179 @@
-// Package template renders text with {{ }}, {% %} and {# #}, on the expressions
-// of engine/expression, with Jinja2's syntax and Ansible's settings.
+// Package template renders text with {{ }}, {% %} and {# #} on the expressions
+// of engine/expression, with Jinja2's syntax and Ansible's settings. Its Value
+// does the same for whole YAML values: a task's arguments, a variable.
+//
+// What a template made is never read as a template again.
 package template
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
-	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
-// Files finds the templates named by include, import and extends.
+// ErrNoTemplate is what Files gives for a name under which there is nothing.
+var ErrNoTemplate = errors.New("there is no such template")
+
+// Files finds the templates named by include and import.
 type Files interface {
 	// ReadTemplate gives the text of a template and the name of its file, for
-	// findings. An error says what was looked for and where.
+	// findings. It wraps ErrNoTemplate when there is none, and says where it
+	// looked. It is called while rendering, once per use.
 	ReadTemplate(ctx context.Context, name string) (file, text string, err error)
 }
 
 // Options are a template's settings. The zero value is Ansible's for strings in
 // playbooks; ForFiles gives those of the template module.
 type Options struct {
-	TrimBlocks          bool  // drop the line break after a {% %}
-	LstripBlocks        bool  // drop the blanks before a {% %} that begins its line
-	KeepTrailingNewline bool  // keep the line break that ends the text
-	Files               Files // nil: include, import and extends are refused
+	TrimBlocks   bool  // drop the line break behind a {% %}
+	LstripBlocks bool  // drop the blanks before a {% %} that begins its line
+	DropNewline  bool  // drop the line break that ends the text
+	Files        Files // nil: include and import are refused
+
+	// The marks, where they differ from {{ }}, {% %} and {# #}.
+	VariableStart, VariableEnd string
+	BlockStart, BlockEnd       string
+	CommentStart, CommentEnd   string
 }
 
-// ForFiles are the template module's defaults.
-func ForFiles(files Files) Options {
-	return Options{TrimBlocks: true, KeepTrailingNewline: true, Files: files}
+// ForFiles are the template module's settings.
+func ForFiles(files Files) Options { return Options{TrimBlocks: true, Files: files} }
+
+func (o Options) marks() delimiters {
+	or := func(given, usual string) string {
+		if given != "" {
+			return given
+		}
+		return usual
+	}
+	return delimiters{
+		or(o.VariableStart, standard.outputStart), or(o.VariableEnd, standard.outputEnd),
+		or(o.BlockStart, standard.statementStart), or(o.BlockEnd, standard.statementEnd),
+		or(o.CommentStart, standard.commentStart), or(o.CommentEnd, standard.commentEnd),
+	}
 }
 
 // Template is compiled text, immutable and safe for concurrent use.
 type Template struct {
+	env     *expression.Environment
 	options Options
+	nodes   []renderer
+	names   []string
 }
 
 // Compile reads a template. at finds the place of a part of text in its file.
-// The error is a diag.Diagnostic or a diag.List.
+// The error is a diag.Diagnostic or a diag.List. A first line `#jinja2: …`
+// changes the options, as in Ansible.
 func Compile(env *expression.Environment, text string, at diag.Locator, options Options) (*Template, error) {
-	return nil, diag.New(at.At(0, len(text)), "templates are not built yet")
+	options, body, err := override(options, text, at)
+	if err != nil {
+		return nil, err
+	}
+	at = at.Shift(len(text) - len(body))
+	l := lexer{source: body, marks: options.marks(), options: options, at: at}
+	if err := l.run(); err != nil {
+		return nil, err
+	}
+	if options.DropNewline {
+		dropNewline(l.parts, len(body))
+	}
+	p := parser{env: env, at: at, options: options, parts: l.parts, defined: map[string]bool{}, used: map[string]bool{}}
+	nodes, _, err := p.body(nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.compile(); err != nil {
+		return nil, err
+	}
+	for _, own := range []string{bodyName, "loop", "caller", "varargs", "kwargs"} {
+		delete(p.used, own)
+	}
+	maps.DeleteFunc(p.used, func(name string, _ bool) bool { return p.defined[name] })
+	return &Template{env: env, options: options, nodes: nodes, names: slices.Sorted(maps.Keys(p.used))}, nil
 }
 
-// Variables lists the names the template takes from its scope, sorted.
-func (t *Template) Variables() []string { return nil }
+func dropNewline(parts []part, end int) {
+	if len(parts) == 0 {
+		return
+	}
+	last := &parts[len(parts)-1]
+	if last.kind == textPart && last.end == end {
+		last.text = strings.TrimSuffix(last.text, "\n")
+	}
+}
+
+// override reads `#jinja2: trim_blocks: True, lstrip_blocks: True`.
+func override(options Options, text string, at diag.Locator) (Options, string, error) {
+	const mark = "#jinja2:"
+	if !strings.HasPrefix(text, mark) {
+		return options, text, nil
+	}
+	line, body, _ := strings.Cut(text, "\n")
+	whole := at.At(0, len(line))
+	for pair := range strings.SplitSeq(line[len(mark):], ",") {
+		key, raw, found := strings.Cut(pair, ":")
+		if !found {
+			return options, "", diag.New(whole, "the line %s is written 'name: value, name: value'", mark)
+		}
+		value, err := expression.Literal(strings.TrimSpace(raw))
+		if err == nil {
+			err = options.set(strings.TrimSpace(key), value)
+		}
+		if err != nil {
+			return options, "", diag.New(whole, "the option '%s': %v", strings.TrimSpace(key), err)
+		}
+	}
+	return options, body, nil
+}
+
+func (o *Options) set(key string, value any) error {
+	flags := map[string]*bool{"trim_blocks": &o.TrimBlocks, "lstrip_blocks": &o.LstripBlocks}
+	texts := map[string]*string{
+		"variable_start_string": &o.VariableStart, "variable_end_string": &o.VariableEnd,
+		"block_start_string": &o.BlockStart, "block_end_string": &o.BlockEnd,
+		"comment_start_string": &o.CommentStart, "comment_end_string": &o.CommentEnd,
+	}
+	if key == "keep_trailing_newline" {
+		keep, ok := value.(bool)
+		o.DropNewline = !keep
+		if ok {
+			return nil
+		}
+	}
+	if into, ok := flags[key]; ok {
+		if *into, ok = value.(bool); ok {
+			return nil
+		}
+		return errors.New("expected True or False")
+	}
+	if into, ok := texts[key]; ok {
+		if *into, ok = value.(string); ok && *into != "" {
+			return nil
+		}
+		return errors.New("expected text")
+	}
+	return errors.New("it is not supported")
+}
+
+// Variables lists the names the template takes from its scope, sorted. Names it
+// sets itself are left out; those of included files are not known.
+func (t *Template) Variables() []string { return slices.Clone(t.names) }
 
 // Render gives the text. When it depends on an expression.Unknown, the text is
-// empty and unknown is set. Errors are diag.Diagnostic.
+// empty and unknown is set. Errors are diag.Diagnostic, or the context's.
 func (t *Template) Render(ctx context.Context, scope expression.Scope) (text string, unknown *expression.Unknown, err error) {
-	return "", nil, nil
-}
-
-// Value is a YAML value, compiled: the templates in its strings, at any depth,
-// are read once and rendered for each host and each loop item. Text tagged
-// !unsafe and text without {{, {% or {# stands as it is. It is immutable and
-// safe for concurrent use.
-type Value struct{}
-
-// CompileValue compiles everything in a node. The error is a diag.List with all
-// that is wrong.
-func CompileValue(env *expression.Environment, node *syntax.Node) (*Value, error) {
-	return nil, node.Errorf("templates are not built yet")
-}
-
-// CompileAny is CompileValue for values that do not come from YAML (a variable
-// from the command line, a default in a module's specification).
-func CompileAny(env *expression.Environment, value any, at diag.Range) (*Value, error) {
-	return nil, diag.New(at, "templates are not built yet")
-}
-
-// IsConstant reports whether rendering needs no scope.
-func (v *Value) IsConstant() bool { return false }
-
-// Variables lists the names the value takes from its scope, sorted.
-func (v *Value) Variables() []string { return nil }
-
-// Render gives the value with its templates filled in. A string that is exactly
-// one {{ expression }} keeps the expression's type; mappings are
-// *expression.Dict, in the order of the file. Where a part is an
-// expression.Unknown, that part is one, and the rest is as it is.
-func (v *Value) Render(ctx context.Context, scope expression.Scope) (any, error) {
-	return nil, nil
-}
-
-// RenderPlain is Render with plain Go mappings (map[string]any), as the
-// arguments of modules want them.
-func (v *Value) RenderPlain(ctx context.Context, scope expression.Scope) (any, error) {
-	return nil, nil
+	r := &rendering{ctx: ctx, out: new(strings.Builder), options: t.options, env: t.env}
+	err = renderAll(r, newLayer(scope), t.nodes)
+	if needed, ok := errors.AsType[errUnknown](err); ok {
+		return "", &needed.unknown, nil
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return r.out.String(), nil, nil
 }

@@ -146,11 +146,8 @@ const glusterPatience = 20
 func askGluster(ctx context.Context, host sys.Reader, args ...string) (glusterOutput, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := host.Probe(ctx, glusterCommand(args...))
-		if _, unknown := sys.Unknown(err); unknown {
-			return glusterOutput{}, errNoGluster
-		}
 		if errors.Is(err, exec.ErrNotFound) {
-			return glusterOutput{}, errors.New("gluster is not installed on this host; install glusterfs-server first")
+			return glusterOutput{}, noGluster(ctx, host)
 		}
 		if err != nil {
 			return glusterOutput{}, fmt.Errorf("running gluster: %w", err)
@@ -166,6 +163,18 @@ func askGluster(ctx context.Context, host sys.Reader, args ...string) (glusterOu
 			return glusterOutput{}, err
 		}
 	}
+}
+
+// noGluster is the error of a host without the program.
+func noGluster(ctx context.Context, host sys.Reader) error {
+	comes, err := wouldCome(ctx, host, "glusterfs-server", "glusterfs-cli", "glusterfs")
+	if err != nil {
+		return err
+	}
+	if comes {
+		return errNoGluster
+	}
+	return errors.New("gluster is not installed on this host; install glusterfs-server first")
 }
 
 // waitForGlusterd lets a little time pass when glusterd runs but does not answer.
@@ -260,57 +269,34 @@ func runGluster(ctx context.Context, host sys.Host, args ...string) (glusterOutp
 	}
 }
 
-// addressBook tells whether two names mean one host, also by names that are in
-// /etc/hosts only in check mode so far.
-type addressBook struct{ hosts map[string][]string }
-
-func readAddressBook(ctx context.Context, host sys.Reader) (*addressBook, error) {
-	book := &addressBook{hosts: map[string][]string{}}
-	file, err := openText(ctx, host, "/etc/hosts")
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(file.text) {
-		line, _, _ = strings.Cut(line, "#")
-		fields := strings.Fields(line)
-		for i, name := range fields {
-			if i > 0 {
-				book.hosts[name] = append(book.hosts[name], fields[0])
-			}
-		}
-	}
-	return book, nil
-}
-
-// addresses of a name; none when nothing knows it.
-func (b *addressBook) addresses(ctx context.Context, host sys.Reader, name string) []string {
+// addressesOf a name or address; none when nothing knows it, since a name that
+// cannot be resolved is nobody's other name.
+func addressesOf(ctx context.Context, host sys.Reader, name string) []string {
 	if ip := net.ParseIP(name); ip != nil {
 		return []string{ip.String()}
 	}
-	if known, ok := b.hosts[name]; ok {
-		return known
-	}
 	found, err := host.Network().LookupHost(ctx, name)
 	if err != nil {
-		return nil // a name that cannot be resolved is nobody's other name
+		return nil
 	}
 	return found
 }
 
-func (b *addressBook) same(ctx context.Context, host sys.Reader, one, other string) bool {
+// sameHost reports whether two names mean one host.
+func sameHost(ctx context.Context, host sys.Reader, one, other string) bool {
 	if one == other {
 		return true
 	}
-	others := b.addresses(ctx, host, other)
-	return slices.ContainsFunc(b.addresses(ctx, host, one), func(a string) bool { return slices.Contains(others, a) })
+	others := addressesOf(ctx, host, other)
+	return slices.ContainsFunc(addressesOf(ctx, host, one), func(a string) bool { return slices.Contains(others, a) })
 }
 
-// own reports whether name is this very host.
-func (b *addressBook) own(ctx context.Context, host sys.Reader, system sys.System, name string) bool {
+// isSelf reports whether name is this very host.
+func isSelf(ctx context.Context, host sys.Reader, system sys.System, name string) bool {
 	if name == system.Hostname || name == system.FQDN || name == "localhost" {
 		return true
 	}
-	addresses := b.addresses(ctx, host, name)
+	addresses := addressesOf(ctx, host, name)
 	for _, i := range system.Interfaces {
 		for _, cidr := range i.Addresses {
 			address, _, _ := strings.Cut(cidr, "/")

@@ -75,16 +75,12 @@ func (a *GlusterPeerArgs) Plan(ctx context.Context, host sys.Reader) (Plan, erro
 	if err != nil {
 		return Plan{}, fmt.Errorf("asking what the host is: %w", err)
 	}
-	book, err := readAddressBook(ctx, host)
-	if err != nil {
-		return Plan{}, err
-	}
 	plan := Plan{Result: Result{"peers": pool.result()}}
 	for _, name := range a.Hosts {
-		if book.own(ctx, host, system, name) {
+		if isSelf(ctx, host, system, name) {
 			continue
 		}
-		peer, known := pool.find(name, func(one, other string) bool { return book.same(ctx, host, one, other) })
+		peer, known := pool.find(name, func(one, other string) bool { return sameHost(ctx, host, one, other) })
 		switch {
 		case !known:
 			plan.Steps = append(plan.Steps, probeStep(name))

@@ -163,12 +163,8 @@ func optionValue(text string) string {
 func (a *GlusterVolumeArgs) refuse(ctx context.Context, host sys.Reader, now glusterVolume) error {
 	want := a.bricks()
 	if !sameNames(want, now.Bricks) {
-		book, err := readAddressBook(ctx, host)
-		if err != nil {
-			return err
-		}
 		same := len(want) == len(now.Bricks) && !slices.ContainsFunc(want, func(w string) bool {
-			return !slices.ContainsFunc(now.Bricks, func(n string) bool { return sameBrick(ctx, host, book, w, n) })
+			return !slices.ContainsFunc(now.Bricks, func(n string) bool { return sameBrick(ctx, host, w, n) })
 		})
 		if !same {
 			return fmt.Errorf("there is a volume %s already, with other bricks: it has %s, wanted are %s; give the new one another name, or remove the old one by hand", a.Name, strings.Join(now.Bricks, " "), strings.Join(want, " "))
@@ -187,10 +183,10 @@ func sameNames(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-func sameBrick(ctx context.Context, host sys.Reader, book *addressBook, a, b string) bool {
+func sameBrick(ctx context.Context, host sys.Reader, a, b string) bool {
 	hostA, pathA, _ := strings.Cut(a, ":")
 	hostB, pathB, _ := strings.Cut(b, ":")
-	return trimSlash(pathA) == trimSlash(pathB) && book.same(ctx, host, hostA, hostB)
+	return trimSlash(pathA) == trimSlash(pathB) && sameHost(ctx, host, hostA, hostB)
 }
 
 func (a *GlusterVolumeArgs) startOrStop(now glusterVolume) Step {

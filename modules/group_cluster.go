@@ -2,5 +2,8 @@ package modules
 
 // clusterModules lists the cluster modules, in the order of the documentation.
 func clusterModules() []Spec {
-	return nil
+	return []Spec{
+		glusterPeerSpec(), glusterVolumeSpec(), glusterHealInfoSpec(),
+		composeSpec(), mysqlExecSpec(), grctlSpec(),
+	}
 }

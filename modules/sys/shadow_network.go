@@ -38,7 +38,7 @@ func (n *shadowNetwork) Dial(ctx context.Context, network, address string) (net.
 	n.mu.Lock()
 	because := n.because
 	n.mu.Unlock()
-	if because != "" {
+	if because != "" && !unaffected(ctx) {
 		return nil, &UnknownError{What: "what answers at " + address, Because: because}
 	}
 	name, port, err := net.SplitHostPort(address)

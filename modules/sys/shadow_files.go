@@ -2,6 +2,7 @@ package sys
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -114,7 +115,8 @@ func (f *shadowFiles) mounted(ctx context.Context, m Mount) error {
 	if slices.Contains(options, "remount") {
 		return nil
 	}
-	table, err := f.mountTargets(ctx)
+	// Not the shadow's own table: the mounts facility holds it while it calls here.
+	table, err := targetsOf(f.sh.under.Mounts().List(ctx))
 	if err != nil {
 		return err
 	}
@@ -224,9 +226,12 @@ func (f *shadowFiles) replaceEntry(p *place, n *node) {
 // mountTargets lists the mount points as they would be. It must be called before
 // enter: the mounts facility may be waiting for the files itself.
 func (f *shadowFiles) mountTargets(ctx context.Context) ([]string, error) {
-	mounts, err := f.sh.mounts.List(ctx)
+	return targetsOf(f.sh.mounts.List(ctx))
+}
+
+func targetsOf(mounts []Mount, err error) ([]string, error) {
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the mount table: %w", err)
 	}
 	targets := make([]string, len(mounts))
 	for i, m := range mounts {

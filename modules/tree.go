@@ -395,17 +395,20 @@ func (t treeDifference) change(root string) change.Change {
 	case !t.content:
 		c.Field = "attributes"
 	}
+	times := c.Field == "attributes"
 	if t.have != nil {
-		c.Before = change.Text(t.have.describe(t.sums[0]))
+		c.Before = change.Text(t.have.describe(t.sums[0], times))
 	}
 	if t.want != nil {
-		c.After = change.Text(t.want.describe(t.sums[1]))
+		c.After = change.Text(t.want.describe(t.sums[1], times))
 	}
 	return c
 }
 
-// describe is an entry in one line, in the manner of ls -l.
-func (n *treeNode) describe(sum string) string {
+// describe is an entry in one line, in the manner of ls -l. Its time is left out
+// where it is not the point: check mode could not foretell that of a file which an
+// earlier task would write.
+func (n *treeNode) describe(sum string, times bool) string {
 	if n.linkTo != "" {
 		return "hard link of " + n.linkTo
 	}
@@ -421,7 +424,9 @@ func (n *treeNode) describe(sum string) string {
 		parts = append(parts, fmt.Sprintf("device %d", n.info.Rdev))
 	case sys.Directory, sys.Fifo, sys.Socket, sys.Symlink:
 	}
-	parts = append(parts, n.info.ModTime.UTC().Format(time.RFC3339Nano))
+	if times {
+		parts = append(parts, n.info.ModTime.UTC().Format(time.RFC3339Nano))
+	}
 	if len(n.xattrs) > 0 {
 		parts = append(parts, "xattrs "+digestText(fmt.Sprint(n.xattrs))[:8])
 	}

@@ -57,15 +57,15 @@ func FromController(t *testing.T, spec *modules.Spec, args map[string]any, contr
 type Contents struct{}
 
 // Content gives the inline content.
-func (Contents) Content(ref modules.ContentRef) sys.Content { return inline(ref) }
+func (Contents) Content(ref modules.ContentRef) sys.Content { return inline{ref} }
 
-type inline modules.ContentRef
+type inline struct{ ref modules.ContentRef }
 
 func (c inline) Open(context.Context) (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(c.Inline)), nil
+	return io.NopCloser(bytes.NewReader(c.ref.Inline)), nil
 }
-func (c inline) Size() int64    { return c.Length }
-func (c inline) SHA256() string { return modules.ContentRef(c).SHA256 }
+func (c inline) Size() int64    { return c.ref.Length }
+func (c inline) SHA256() string { return c.ref.SHA256 }
 
 func refOf(t *testing.T, full string) modules.ContentRef {
 	t.Helper()

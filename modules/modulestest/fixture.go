@@ -187,6 +187,7 @@ func (f *fixture) args(t *testing.T, spec *modules.Spec, root, controller string
 			plantFile(t, filepath.Join(controller, rest), text)
 		}
 	}
+	age(t, controller)
 	return FromController(t, spec, args, controller)
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/syntax"
 	"github.com/rbdplay/rbdplay/engine/template"
 )
 
@@ -13,7 +14,8 @@ import (
 type argument struct {
 	at    diag.Range // of the name
 	value *template.Value
-	where diag.Range // of the value
+	where diag.Range   // of the value
+	node  *syntax.Node // nil when it comes from name=value
 }
 
 // Arguments are a task's arguments, compiled. Immutable.
@@ -40,7 +42,7 @@ func (a *Arguments) Literal(name string) (any, bool) {
 	if !ok || !one.value.IsConstant() {
 		return nil, false
 	}
-	value, err := one.value.RenderPlain(context.Background(), nil)
+	value, err := one.value.RenderPlain(context.Background(), expression.Variables{})
 	return value, err == nil
 }
 

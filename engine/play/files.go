@@ -2,7 +2,10 @@ package play
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/scope"
@@ -16,24 +19,158 @@ type File struct {
 	Display string // for messages
 }
 
-type location struct {
-	fsys    fs.FS
-	path    string
-	display string
-}
-
 // FindFile finds a source of the task as Ansible does: in the folder dir
 // ("files", "templates", "vars") of its role, of the roles that depend on it, and
 // beside the playbook; then in those places themselves. An absolute name is
 // taken from the disk. The error is a diag.Diagnostic at the argument's place
 // that lists where it looked.
-func (t *Task) FindFile(dir, name string, at diag.Range) (File, error) { return File{}, nil }
-
-// Template compiles a template file that FindFile found, or gives the one that
-// loading compiled.
-func (t *Task) Template(ctx context.Context, name string, at diag.Range) (*template.Template, File, error) {
-	return nil, File{}, nil
+func (t *Task) FindFile(dir, name string, at diag.Range) (File, error) {
+	return t.files.find(dir, name, at)
 }
 
-// ReadVars reads a file of variables for include_vars.
-func (t *Task) ReadVars(name string, at diag.Range) (*scope.Vars, error) { return nil, nil }
+// fileSearch is where a task's files are looked for.
+type fileSearch struct {
+	loader *loader
+	role   *Role
+	dir    location // of the file that the task stands in
+	home   location // of the playbook
+}
+
+func (s *fileSearch) places(dir string) []location {
+	var places []location
+	for r := s.role; r != nil; r = r.Parent {
+		places = append(places, r.folder.join(dir), r.folder)
+	}
+	if s.role != nil {
+		places = append(places, s.dir.join(dir), s.dir)
+	}
+	places = append(places, s.home.join(dir), s.home)
+	if s.role == nil && s.dir.display != s.home.display {
+		places = append(places, s.dir.join(dir), s.dir)
+	}
+	return places
+}
+
+func (s *fileSearch) find(dir, name string, at diag.Range) (File, error) {
+	if strings.TrimSpace(name) == "" {
+		return File{}, diag.New(at, "the name of the file is empty")
+	}
+	var looked []string
+	for _, place := range s.places(dir) {
+		p, err := s.loader.seenFrom(place, name)
+		if err != nil {
+			return File{}, diag.New(at, "%v", err)
+		}
+		there, err := p.exists()
+		if err != nil {
+			return File{}, diag.New(at, "%s: cannot be looked at: %s", p.display, reason(err)).WithCause(err)
+		}
+		if there {
+			return File{FS: p.fsys, Path: p.path, Display: p.display}, nil
+		}
+		looked = appendNew(looked, p.display)
+	}
+	d := diag.New(at, "there is no file %s", name).WithDetail("looked for " + strings.Join(looked, "\n           "))
+	return File{}, d.WithHint(s.suggest(dir, name)).WithCause(fs.ErrNotExist)
+}
+
+func appendNew(list []string, one string) []string {
+	for _, other := range list {
+		if other == one {
+			return list
+		}
+	}
+	return append(list, one)
+}
+
+// suggest names a file of the first places that is nearly called so.
+func (s *fileSearch) suggest(dir, name string) string {
+	var known []string
+	for _, place := range s.places(dir) {
+		if !strings.HasSuffix(place.path, dir) {
+			continue
+		}
+		entries, err := fs.ReadDir(place.fsys, place.path)
+		if err != nil {
+			continue // a place that cannot be listed suggests nothing
+		}
+		for _, entry := range entries {
+			known = append(known, entry.Name())
+		}
+	}
+	return diag.DidYouMean(name, known)
+}
+
+// Template gives a compiled template file and where it was found. Each file is
+// compiled once.
+func (t *Task) Template(_ context.Context, name string, at diag.Range) (*template.Template, File, error) {
+	t.files.loader.mu.Lock()
+	defer t.files.loader.mu.Unlock()
+	return t.template(name, at)
+}
+
+func (t *Task) template(name string, at diag.Range) (*template.Template, File, error) {
+	file, err := t.FindFile("templates", name, at)
+	if err != nil {
+		return nil, file, err
+	}
+	l := t.files.loader
+	if compiled, ok := l.templates[file.Display]; ok {
+		return compiled, file, nil
+	}
+	text, err := fs.ReadFile(file.FS, file.Path)
+	if err != nil {
+		return nil, file, diag.New(at, "%s: cannot be read: %s", file.Display, reason(err)).WithCause(err)
+	}
+	l.sources.Add(file.Display, text)
+	options := template.ForFiles(templateFiles{t.files})
+	compiled, err := template.Compile(l.env, string(text), diag.InText(file.Display, string(text)), options)
+	if err != nil {
+		return nil, file, err
+	}
+	l.templates[file.Display] = compiled
+	return compiled, file, nil
+}
+
+// templateFiles finds what a template includes.
+type templateFiles struct{ search *fileSearch }
+
+// ReadTemplate implements template.Files.
+func (f templateFiles) ReadTemplate(_ context.Context, name string) (file, text string, err error) {
+	found, err := f.search.find("templates", name, diag.Range{})
+	if err != nil {
+		if d, ok := errors.AsType[diag.Diagnostic](err); ok {
+			return "", "", fmt.Errorf("%s; %s", d.Summary, strings.ReplaceAll(d.Detail, "\n           ", ", "))
+		}
+		return "", "", err
+	}
+	data, err := fs.ReadFile(found.FS, found.Path)
+	if err != nil {
+		return "", "", fmt.Errorf("%s: cannot be read: %s", found.Display, reason(err))
+	}
+	f.search.loader.sources.Add(found.Display, data)
+	return found.Display, string(data), nil
+}
+
+// ReadVars reads a file of variables for include_vars. The error is a diag.List.
+func (t *Task) ReadVars(name string, at diag.Range) (*scope.Vars, error) {
+	file, err := t.FindFile("vars", name, at)
+	if err != nil {
+		return nil, err
+	}
+	var vars *scope.Vars
+	err = t.files.loader.later(func(l *loader) {
+		vars = l.varsFile(location{fsys: file.FS, path: file.Path, display: file.Display}, at)
+	})
+	return vars, err
+}
+
+// later reads something while the playbook runs, one at a time.
+func (l *loader) later(read func(l *loader)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.found = &diag.List{}
+	l.ctx = context.Background() // the call of Load has ended; what is read here is small
+	read(l)
+	return l.found.ErrorOrNil()
+}

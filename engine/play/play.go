@@ -14,11 +14,13 @@ package play
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/syntax"
 	"github.com/rbdplay/rbdplay/engine/template"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
@@ -78,7 +80,6 @@ type Hosts struct {
 	Text    string             // as written
 	pattern *inventory.Pattern // nil when it holds a template
 	later   *template.Value
-	at      diag.Locator
 }
 
 // BatchSize is one entry of `serial:`: a number of hosts, or a share of them.
@@ -110,9 +111,6 @@ type Inherited struct {
 	Environment       []*template.Value // mappings; later ones win. Use Env.
 	Tags              []string          // its own and all inherited, each once
 	When              []*Condition      // the outer ones first; all must hold
-
-	defaults map[string]map[string]argument // module_defaults, by the module's own name
-	collects []scope.Layer                  // variables on the way inwards
 }
 
 // Step is what a stage, a block or an include consists of: a *Task or a *Block.
@@ -155,7 +153,7 @@ const (
 	EndPlay         Meta = "end_play"
 	EndBatch        Meta = "end_batch"
 	EndHost         Meta = "end_host"
-	EndRole         Meta = "end_role"
+	EndRole         Meta = "end_role" // refused at load: not supported yet
 	ClearHostErrors Meta = "clear_host_errors"
 	ClearFacts      Meta = "clear_facts"
 	Noop            Meta = "noop"
@@ -194,12 +192,15 @@ type Task struct {
 	Notify      []*Notify
 
 	title *template.Value
+	files *fileSearch
 }
 
 // Handler is a task that runs when it was notified.
 type Handler struct {
 	Task
 	Listen []string
+
+	source string // the file it stands in, of a role's
 }
 
 // Notify is one entry of `notify:`.
@@ -231,8 +232,9 @@ type Include struct {
 	loader *loader
 	around surroundings
 	from   roleFiles
-	loaded []Step
-	ready  bool
+	mu     sync.Mutex
+	node   *syntax.Node
+	loaded map[string][]Step // by the name rendered
 }
 
 // Role is a role as one place uses it.
@@ -244,11 +246,10 @@ type Role struct {
 
 	folder   location
 	defaults *scope.Vars
-	vars     *scope.Vars
+	vars     *scope.Vars // vars/main.yml
+	given    *scope.Vars // vars: where the role is used
 	params   *scope.Vars
-	given    *scope.Vars
 	needs    []*Role
-	handlers []*Handler
 }
 
 func (*Task) step()  {}
@@ -280,23 +281,3 @@ func (t *Task) Title(ctx context.Context, s expression.Scope) string {
 	}
 	return name
 }
-
-// Pattern gives the parsed pattern of the play's hosts, rendered with s (the
-// run's scope, which has the extra vars) when it holds a template.
-func (h *Hosts) Pattern(ctx context.Context, s expression.Scope) (*inventory.Pattern, error) {
-	return h.pattern, nil
-}
-
-// Env renders the environment variables for a task; inner ones win.
-func (i *Inherited) Env(ctx context.Context, s expression.Scope) (map[string]string, error) {
-	return nil, nil
-}
-
-// Uses lists every variable that the task takes from its scope, sorted, those
-// of its loop, conditions, arguments and keywords: what a deferred task waits for
-// is among them.
-func (t *Task) Uses() []string { return nil }
-
-// Batches cuts a number of hosts into the batches of `serial:`. Without it there
-// is one batch.
-func (p *Play) Batches(hosts int) []int { return nil }

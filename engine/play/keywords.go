@@ -1,0 +1,85 @@
+package play
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/syntax"
+)
+
+// Where each keyword may stand. The lists named …Later are Ansible's keywords
+// that are refused as not supported yet.
+var (
+	everywhere = []string{
+		"name", "become", "become_user", "become_method", "connection", "remote_user", "port", "check_mode", "diff",
+		"no_log", "run_once", "ignore_errors", "ignore_unreachable", "any_errors_fatal", "throttle", "timeout",
+		"environment", "tags", "vars", "module_defaults",
+	}
+	everywhereLater = []string{"become_exe", "become_flags", "collections", "debugger"}
+
+	playOnly = []string{
+		"hosts", "gather_facts", "vars_files", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
+		"order", "max_fail_percentage", "force_handlers", "strategy",
+	}
+	playLater = []string{"vars_prompt", "fact_path", "gather_subset", "gather_timeout", "validate_argspec"}
+
+	insidePlay = []string{"when", "delegate_to", "delegate_facts"} // roles, blocks and tasks
+
+	blockOnly = []string{"block", "rescue", "always", "notify"}
+
+	taskOnly = []string{
+		"action", "local_action", "args", "register", "loop", "loop_control", "until", "retries", "delay",
+		"changed_when", "failed_when", "notify",
+	}
+	taskLater   = []string{"async", "poll"}
+	handlerOnly = []string{"listen"}
+
+	playKeywords    = slices.Concat(everywhere, playOnly)
+	blockKeywords   = slices.Concat(everywhere, insidePlay, blockOnly)
+	taskKeywords    = slices.Concat(everywhere, insidePlay, taskOnly)
+	handlerKeywords = slices.Concat(taskKeywords, handlerOnly)
+	roleKeywords    = slices.Concat(everywhere, insidePlay, []string{"role"})
+
+	// What an include may have besides its action; the rest would not reach what is
+	// included, and Ansible refuses it too. Its own loop is not supported yet.
+	includeKeywords    = []string{"name", "vars", "tags", "when", "args"}
+	includeLater       = []string{"loop", "loop_control", "register", "until", "timeout", "run_once", "no_log", "ignore_errors"}
+	importPlaybookKeys = []string{"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"}
+	loopsLater         = []string{"with_ini", "with_fileglob", "with_first_found", "with_lines", "with_inventory_hostnames", "with_template", "with_url", "with_vars", "with_env", "with_pipe", "with_password", "with_cartesian", "with_varnames"}
+	laterStrategies    = []string{"free", "host_pinned", "debug", "ansible.builtin.free", "ansible.builtin.host_pinned", "ansible.builtin.debug"}
+)
+
+// checkKeywords reports the keys that may not stand in a mapping: those that
+// come later as such, others with the nearest word.
+func (l *loader) checkKeywords(f *syntax.Fields, what string, known, later []string) {
+	for _, name := range f.Names() {
+		key := f.Key(name)
+		switch {
+		case slices.Contains(known, name):
+		case slices.Contains(later, name) || slices.Contains(everywhereLater, name):
+			l.notYet(key.Range, "the keyword %s", name)
+		case strings.HasPrefix(name, "with_") && slices.Contains(loopsLater, name):
+			l.notYet(key.Range, "%s", name)
+		default:
+			l.add(key.Errorf("%s has no keyword %s", what, name).WithHint(diag.DidYouMean(name, known)))
+		}
+	}
+}
+
+// notYet refuses what Ansible has and rbdplay has not.
+func (l *loader) notYet(at diag.Range, format string, args ...any) {
+	l.add(diag.New(at, "not supported yet: "+format, args...))
+}
+
+// laterModules are modules of ansible.builtin; one that the registry does not
+// know is refused as not supported yet rather than as unknown.
+var laterModules = []string{
+	"add_host", "apt", "apt_key", "apt_repository", "assemble", "async_status", "blockinfile", "command", "copy", "cron",
+	"deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find", "gather_facts",
+	"get_url", "getent", "git", "group", "group_by", "hostname", "include_vars", "iptables", "known_hosts", "lineinfile",
+	"mount_facts", "package", "package_facts", "pause", "ping", "pip", "raw", "reboot", "replace", "rpm_key", "script",
+	"service", "service_facts", "setup", "shell", "slurp", "stat", "subversion", "systemd", "systemd_service", "sysvinit",
+	"tempfile", "template", "unarchive", "uri", "user", "validate_argument_spec", "wait_for", "wait_for_connection", "yum",
+	"yum_repository",
+}

@@ -1,0 +1,326 @@
+package play
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/engine/syntax"
+	"github.com/rbdplay/rbdplay/inventory"
+)
+
+// play reads one play.
+func (l *loader) play(f *syntax.Fields, around surroundings) {
+	l.checkKeywords(f, "a play", playKeywords, slices.Concat(playLater, insidePlay))
+	p := &Play{Range: f.Node.Range, Strategy: "linear", Order: InventoryOrder}
+	l.playbook.Plays = append(l.playbook.Plays, p)
+	p.Range.End = p.Range.Start
+	p.Hosts = l.hosts(f)
+	l.playSettings(f, p)
+	around.play = p
+	around.inherited = l.inherit(f, around.inherited)
+	around.defaults = l.moduleDefaults(f, around.defaults)
+	p.Inherited = around.inherited
+	p.AnyFatal = p.Inherited.AnyErrorsFatal
+	if p.Name == "" && p.Hosts != nil {
+		p.Name = p.Hosts.Text
+	}
+	p.Layers = l.withVars(f, around.layers, scope.PlayVars)
+	around.layers = nil
+	if around.home.display != l.playbook.Dir {
+		own := scope.Plain(map[string]any{"playbook_dir": around.home.display}, diag.Range{})
+		p.Layers = append(p.Layers, scope.Layer{Level: scope.Magic, Vars: own})
+	}
+	l.varsFiles(f, p, around)
+	l.stages(f, p, around)
+}
+
+// stages reads everything that runs, in the order in which it does; the roles'
+// handlers come before the play's own.
+func (l *loader) stages(f *syntax.Fields, p *Play, around surroundings) {
+	var own []*Handler
+	pre := l.stepsOf(f, "pre_tasks", around)
+	tasks := l.roles(f, around)
+	tasks = append(tasks, l.stepsOf(f, "tasks", around)...)
+	post := l.stepsOf(f, "post_tasks", around)
+	if node, ok := f.Get("handlers"); ok {
+		own = l.handlers(node, around)
+	}
+	p.Handlers = append(p.Handlers, own...)
+	p.Stages = []Stage{{"pre_tasks", pre}, {"tasks", tasks}, {"post_tasks", post}}
+	l.resolveNotifications()
+}
+
+func (l *loader) stepsOf(f *syntax.Fields, key string, around surroundings) []Step {
+	node, ok := f.Get(key)
+	if !ok {
+		return nil
+	}
+	return l.steps(node, around)
+}
+
+func (l *loader) playSettings(f *syntax.Fields, p *Play) {
+	if node, ok := f.Get("name"); ok {
+		if text, err := node.AsString(); err != nil {
+			l.addError(node.Range, err)
+		} else if p.Name = text; strings.Contains(text, "{{") {
+			l.notYet(node.Range, "a template in the name of a play")
+		}
+	}
+	if node, ok := f.Get("gather_facts"); ok {
+		p.GatherFacts = readSetting(l, "gather_facts", node, asBool)
+	}
+	if node, ok := f.Get("max_fail_percentage"); ok {
+		p.MaxFail = readSetting(l, "max_fail_percentage", node, asPercent)
+	}
+	if node, ok := f.Get("force_handlers"); ok {
+		p.ForceHandlers = readSetting(l, "force_handlers", node, asBool)
+	}
+	if node, ok := f.Get("serial"); ok {
+		p.Serial = l.serial(node)
+	}
+	if node, ok := f.Get("order"); ok {
+		p.Order = l.order(node)
+	}
+	if node, ok := f.Get("strategy"); ok {
+		l.strategy(node)
+	}
+}
+
+func (l *loader) strategy(n *syntax.Node) {
+	name, ok := l.literalText(n, "strategy")
+	switch {
+	case !ok || name == "linear" || name == "ansible.builtin.linear":
+	case slices.Contains(laterStrategies, name):
+		l.notYet(n.Range, "the strategy %s", name)
+	default:
+		l.add(n.Errorf("there is no strategy %s", name).WithHint(diag.DidYouMean(name, append([]string{"linear"}, laterStrategies...))))
+	}
+}
+
+func (l *loader) order(n *syntax.Node) Order {
+	text, ok := l.literalText(n, "order")
+	known := []string{"inventory", "reverse_inventory", "sorted", "reverse_sorted", "shuffle"}
+	if ok && !slices.Contains(known, text) {
+		l.add(n.Errorf("there is no order %s; it is one of %s", text, strings.Join(known, ", ")).WithHint(diag.DidYouMean(text, known)))
+	}
+	return Order(text)
+}
+
+func (l *loader) serial(n *syntax.Node) []BatchSize {
+	nodes := []*syntax.Node{n}
+	if n.Kind == syntax.Sequence {
+		nodes = n.Items
+	}
+	var sizes []BatchSize
+	for _, one := range nodes {
+		text, ok := l.literalText(one, "serial")
+		if !ok {
+			continue
+		}
+		size, err := batchSize(text)
+		if err != nil {
+			l.add(one.Errorf("%v", err))
+			continue
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes
+}
+
+func batchSize(text string) (BatchSize, error) {
+	if share, ok := strings.CutSuffix(text, "%"); ok {
+		percent, err := strconv.ParseFloat(share, 64)
+		if err != nil || !(percent > 0 && percent <= 100) {
+			return BatchSize{}, fmt.Errorf("serial must be a share from 1%% to 100%%, not %q", text)
+		}
+		return BatchSize{Percent: percent}, nil
+	}
+	count, err := strconv.Atoi(text)
+	if err != nil || count < 1 {
+		return BatchSize{}, fmt.Errorf("serial must be a number of hosts from 1 on, or a share such as 50%%, not %q", text)
+	}
+	return BatchSize{Count: count}, nil
+}
+
+// Batches cuts a number of hosts into the batches of `serial:`. The last size
+// counts for all that are left. Without serial there is one batch.
+func (p *Play) Batches(hosts int) []int {
+	if hosts == 0 {
+		return nil
+	}
+	if len(p.Serial) == 0 {
+		return []int{hosts}
+	}
+	var batches []int
+	for i, left := 0, hosts; left > 0; i++ {
+		size := p.Serial[min(i, len(p.Serial)-1)].of(hosts)
+		size = min(size, left)
+		batches = append(batches, size)
+		left -= size
+	}
+	return batches
+}
+
+func (b BatchSize) of(hosts int) int {
+	if b.Count > 0 {
+		return b.Count
+	}
+	return max(1, int(math.Floor(b.Percent*float64(hosts)/100)))
+}
+
+func (l *loader) hosts(f *syntax.Fields) *Hosts {
+	node, err := f.Require("hosts")
+	if err != nil {
+		l.add(f.Node.Errorf("the play says no hosts").WithHint(`write "hosts: all", or the groups it is for`))
+		return nil
+	}
+	words, err := node.AsStrings()
+	if err != nil || len(words) == 0 {
+		l.addError(node.Range, err)
+		if err == nil {
+			l.add(node.Errorf("the play says no hosts"))
+		}
+		return nil
+	}
+	h := &Hosts{Range: node.Range, Text: strings.Join(words, ",")}
+	at := node.Locator()
+	if node.Kind == syntax.Sequence {
+		at = diag.Fixed(node.Range)
+	}
+	if strings.Contains(h.Text, "{{") {
+		h.later = l.compile(node)
+		return h
+	}
+	h.pattern, err = inventory.ParsePattern(h.Text, at)
+	l.addError(node.Range, err)
+	return h
+}
+
+// Pattern gives the parsed pattern of the play's hosts, rendered with s (the
+// run's scope, which has the extra vars) when it holds a template.
+func (h *Hosts) Pattern(ctx context.Context, s expression.Scope) (*inventory.Pattern, error) {
+	if h.pattern != nil {
+		return h.pattern, nil
+	}
+	value, err := h.later.RenderPlain(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	items, ok := value.([]any)
+	if !ok {
+		items = []any{value}
+	}
+	words := make([]string, len(items))
+	for i, item := range items {
+		if words[i], err = asText(item); err != nil {
+			return nil, diag.New(h.Range, "hosts %v", err)
+		}
+	}
+	return inventory.ParsePattern(strings.Join(words, ","), diag.Fixed(h.Range))
+}
+
+// varsFiles reads vars_files. Each must be there when the playbook is loaded; in
+// a list of alternatives the first that is there counts.
+func (l *loader) varsFiles(f *syntax.Fields, p *Play, around surroundings) {
+	node, ok := f.Get("vars_files")
+	if !ok {
+		return
+	}
+	items := []*syntax.Node{node}
+	if node.Kind == syntax.Sequence {
+		items = node.Items
+	}
+	for _, item := range items {
+		names := []*syntax.Node{item}
+		if item.Kind == syntax.Sequence {
+			names = item.Items
+		}
+		if vars := l.firstVarsFile(names, item, around); vars.Len() > 0 {
+			p.Layers = append(p.Layers, scope.Layer{Level: scope.PlayVarsFiles, Vars: vars})
+		}
+	}
+}
+
+func (l *loader) firstVarsFile(names []*syntax.Node, item *syntax.Node, around surroundings) *scope.Vars {
+	var looked []string
+	for _, n := range names {
+		name, ok := l.literalText(n, "vars_files")
+		if !ok {
+			return nil
+		}
+		for _, folder := range []location{around.home.join("vars"), around.home} {
+			p, err := l.seenFrom(folder, name)
+			if err != nil {
+				l.add(n.Errorf("%v", err))
+				return nil
+			}
+			if there, err := p.exists(); err != nil {
+				l.add(n.Errorf("%s: cannot be looked at: %s", p.display, reason(err)))
+				return nil
+			} else if there {
+				return l.varsFile(p, n.Range)
+			}
+			looked = append(looked, p.display)
+		}
+	}
+	l.add(item.Errorf("there is no such file of variables").WithDetail("looked for " + strings.Join(looked, ", ")))
+	return nil
+}
+
+// varsFile reads a YAML file of variables.
+func (l *loader) varsFile(p location, at diag.Range) *scope.Vars {
+	root, ok := l.read(p, at)
+	if !ok {
+		return nil
+	}
+	if root.IsScalar() && strings.HasPrefix(root.Text, "$ANSIBLE_VAULT") {
+		l.notYet(root.Range, "files that are encrypted with ansible-vault")
+		return nil
+	}
+	vars, found := scope.Compile(l.env, root)
+	*l.found = append(*l.found, found...)
+	return vars
+}
+
+// moduleDefaults reads module_defaults over those from around.
+func (l *loader) moduleDefaults(f *syntax.Fields, outer map[string]map[string]argument) map[string]map[string]argument {
+	node, ok := f.Get("module_defaults")
+	if !ok {
+		return outer
+	}
+	inner := map[string]map[string]argument{}
+	for name, args := range outer {
+		inner[name] = args
+	}
+	fields, err := node.Fields()
+	if err != nil {
+		l.addError(node.Range, err)
+		return outer
+	}
+	for _, entry := range fields.Node.Entries {
+		if strings.HasPrefix(entry.Name, "group/") {
+			l.notYet(entry.Key.Range, "groups of modules in module_defaults")
+			continue
+		}
+		spec, ok := l.registry.Find(entry.Name)
+		if !ok {
+			l.add(l.unknownModule(entry.Key, entry.Name, nil))
+			continue
+		}
+		given := map[string]argument{}
+		for name, one := range inner[spec.Name] {
+			given[name] = one
+		}
+		l.mappingArguments(entry.Value, given)
+		l.checkDefaults(spec, given, entry.Key)
+		inner[spec.Name] = given
+	}
+	return inner
+}

@@ -20,10 +20,11 @@ var _ Host = (*Real)(nil)
 // NewReal makes a Host of this machine. It looks at nothing yet, so it cannot
 // fail; one Real serves any number of goroutines.
 func NewReal() *Real {
+	units := newRealUnits()
 	return &Real{
 		files:     newRealFiles(),
-		packages:  newRealPackages(),
-		units:     newRealUnits(),
+		packages:  newRealPackages(units),
+		units:     units,
 		mounts:    newRealMounts(),
 		users:     newRealUsers(),
 		resources: newRealResources(),
@@ -67,10 +68,7 @@ func (r *Real) Probe(ctx context.Context, c Command) (Result, error) {
 
 // Close ends the connection to systemd, if there is one. The Real can still be
 // used; it then connects again.
-func (r *Real) Close() {
-	r.units.close()
-	r.packages.close()
-}
+func (r *Real) Close() { r.units.close() }
 
 // Change changes the machine.
 func (r *Real) Change() Writer { return realWriter{r} }

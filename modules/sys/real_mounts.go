@@ -101,7 +101,7 @@ func (m *realMounts) Unmount(ctx context.Context, target string) error {
 
 // notMounted is the error of Unmount when nothing is mounted at target.
 func notMounted(target string) error {
-	return fmt.Errorf("unmount %s: nothing is mounted there: %w", target, fs.ErrNotExist)
+	return missing("unmount %s: nothing is mounted there", target)
 }
 
 func (m *realMounts) run(ctx context.Context, args []string) (Result, error) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -52,9 +51,9 @@ func (u *realUsers) GroupByID(ctx context.Context, gid int) (Group, error) {
 // name was meant, so that its answer is checked, too.
 func find[T any](ctx context.Context, u *realUsers, database, kind, key string, parse func(string) (T, error), fits func(T) bool) (T, error) {
 	var none T
-	missing := fmt.Errorf("there is no %s %s: %w", kind, key, fs.ErrNotExist)
+	absent := missing("there is no %s %s on this host", kind, key)
 	if key == "" || strings.HasPrefix(key, "-") || strings.ContainsAny(key, ":\n\x00") {
-		return none, missing
+		return none, absent
 	}
 	text, err := u.entries(ctx, database, key)
 	if err != nil {
@@ -71,7 +70,7 @@ func find[T any](ctx context.Context, u *realUsers, database, kind, key string, 
 	if err := lines.Err(); err != nil {
 		return none, fmt.Errorf("look up %s %s: %w", kind, key, err)
 	}
-	return none, missing
+	return none, absent
 }
 
 // entries gives the lines among which that of key is, if there is one.

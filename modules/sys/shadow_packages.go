@@ -1,0 +1,225 @@
+package sys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// shadowPackages is what the recorded transactions would leave installed. Each
+// prediction lets the host beneath resolve all requests together, so that what
+// an earlier transaction would bring is not brought twice.
+type shadowPackages struct {
+	sh *Shadow
+
+	mu        sync.Mutex
+	requests  []PackageRequest // of all transactions, one for each name
+	options   PackageOptions   // allowed in any of them
+	planned   map[string]PackageChange
+	refreshed bool // the package lists would be fetched
+}
+
+func newShadowPackages(sh *Shadow) *shadowPackages {
+	return &shadowPackages{sh: sh, planned: map[string]PackageChange{}}
+}
+
+// Manager names the package manager.
+func (p *shadowPackages) Manager(ctx context.Context) (string, error) {
+	return p.sh.under.Packages().Manager(ctx)
+}
+
+// Query gives what would be installed. A name that no list has is unknown after
+// lists would have been fetched.
+func (p *shadowPackages) Query(ctx context.Context, names ...string) (map[string]Package, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, err := p.sh.under.Packages().Query(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]Package, len(found))
+	for name, one := range found {
+		if c, ok := p.planned[name]; ok {
+			one.Installed = c.To
+			if one.Candidate == "" {
+				one.Candidate = c.To
+			}
+		}
+		all[name] = one
+	}
+	return all, nil
+}
+
+// Resolve says what the requests would still change.
+func (p *shadowPackages) Resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) ([]PackageChange, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changes, _, err := p.resolve(ctx, requests, options)
+	return changes, err
+}
+
+// resolve gives the changes and the state that they lead to.
+func (p *shadowPackages) resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) ([]PackageChange, map[string]PackageChange, error) {
+	all := mergeRequests(p.requests, requests)
+	total, err := p.sh.under.Packages().Resolve(ctx, all, mergeOptions(p.options, options))
+	if errors.Is(err, fs.ErrNotExist) && p.refreshed {
+		return nil, nil, &UnknownError{What: "what would be installed", Because: "the package lists would be fetched first, and those that are there say: " + err.Error()}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	after := make(map[string]PackageChange, len(total))
+	for _, c := range total {
+		after[c.Name] = c
+	}
+	return difference(p.planned, after), after, nil
+}
+
+// mergeRequests puts later wishes in the place of earlier ones for the same name.
+// A wish that is content with anything leaves a more exact one as it is.
+func mergeRequests(earlier, later []PackageRequest) []PackageRequest {
+	all := slices.Clone(earlier)
+	for _, r := range later {
+		i := slices.IndexFunc(all, func(old PackageRequest) bool { return old.Name == r.Name })
+		switch {
+		case i < 0:
+			all = append(all, r)
+		case r.State != PackagePresent || r.Version != "" || all[i].State == PackageAbsent:
+			all[i] = r
+		}
+	}
+	return all
+}
+
+func mergeOptions(a, b PackageOptions) PackageOptions {
+	return PackageOptions{
+		UnitsDisabled:   a.UnitsDisabled || b.UnitsDisabled,
+		AllowDowngrade:  a.AllowDowngrade || b.AllowDowngrade,
+		AllowChangeHeld: a.AllowChangeHeld || b.AllowChangeHeld,
+		Purge:           a.Purge || b.Purge,
+	}
+}
+
+// difference is what leads from one state to another; both are told as changes
+// of the host beneath.
+func difference(before, after map[string]PackageChange) []PackageChange {
+	var changes []PackageChange
+	add := func(name, from, to string) {
+		if from != to {
+			changes = append(changes, PackageChange{Name: name, From: from, To: to})
+		}
+	}
+	for name, a := range after {
+		if b, ok := before[name]; ok {
+			add(name, b.To, a.To)
+		} else {
+			add(name, a.From, a.To)
+		}
+	}
+	for name, b := range before {
+		if _, ok := after[name]; !ok {
+			add(name, b.To, b.From)
+		}
+	}
+	slices.SortFunc(changes, func(a, b PackageChange) int { return strings.Compare(a.Name, b.Name) })
+	return changes
+}
+
+// Apply records the transaction.
+func (p *shadowPackages) Apply(ctx context.Context, requests []PackageRequest, options PackageOptions) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changes, after, err := p.resolve(ctx, requests, options)
+	if err != nil {
+		return err
+	}
+	if err := p.removed(ctx, changes); err != nil {
+		return err
+	}
+	p.requests, p.options = mergeRequests(p.requests, requests), mergeOptions(p.options, options)
+	p.planned = after
+	if len(changes) == 0 {
+		return nil
+	}
+	p.sh.network.stirred("change of packages")
+	if fresh := reasonFor(requests, changes); fresh != "" {
+		p.sh.files.brings(fresh)
+		p.sh.units.brought(fresh, options.UnitsDisabled)
+	}
+	return nil
+}
+
+// reasonFor names the packages that would be installed: those that were asked
+// for, else, when only something else comes, those.
+func reasonFor(requests []PackageRequest, changes []PackageChange) string {
+	var asked, fresh []string
+	for _, c := range changes {
+		if c.From != "" {
+			continue
+		}
+		fresh = append(fresh, c.Name)
+		if slices.ContainsFunc(requests, func(r PackageRequest) bool { return r.Name == c.Name }) {
+			asked = append(asked, c.Name)
+		}
+	}
+	if len(asked) == 0 {
+		asked = fresh
+	}
+	switch len(asked) {
+	case 0:
+		return ""
+	case 1:
+		return "package " + asked[0] + " would be installed"
+	}
+	return fmt.Sprintf("packages %s would be installed", strings.Join(asked, ", "))
+}
+
+// ownedFiles is the part of a host beneath that can tell which files its packages
+// own; for another host the units of removed packages stay as they are.
+type ownedFiles interface {
+	filesOf(ctx context.Context, packages []string) ([]string, error)
+}
+
+// removed tells of the units that go with removed packages.
+func (p *shadowPackages) removed(ctx context.Context, changes []PackageChange) error {
+	var names []string
+	for _, c := range changes {
+		if c.To == "" {
+			names = append(names, c.Name)
+		}
+	}
+	owner, ok := p.sh.under.Packages().(ownedFiles)
+	if len(names) == 0 || !ok {
+		return nil
+	}
+	files, err := owner.filesOf(ctx, names)
+	if err != nil {
+		return fmt.Errorf("find the units of the removed packages: %w", err)
+	}
+	p.sh.units.gone(unitsAmong(files))
+	return nil
+}
+
+// filesOf lets a shadow lie over a shadow.
+func (p *shadowPackages) filesOf(ctx context.Context, packages []string) ([]string, error) {
+	if owner, ok := p.sh.under.Packages().(ownedFiles); ok {
+		return owner.filesOf(ctx, packages)
+	}
+	return nil, nil
+}
+
+// UpdateCache records that the lists would be fetched. What is known of packages
+// stays as the lists have it that are there; only what they lack is unknown.
+func (p *shadowPackages) UpdateCache(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refreshed = true
+	return nil
+}

@@ -39,7 +39,7 @@ func parseSignature(signature string) (*parameters, error) {
 		}
 		var value any
 		if optional {
-			root, err := parse(fallback)
+			root, err := parse(fallback, false)
 			if err != nil {
 				return nil, fmt.Errorf("default of %s: %w", name, err)
 			}
@@ -114,7 +114,7 @@ func constant(n *node) (any, error) {
 // Literal reads text that is a Python or JSON literal: a list, a mapping, text,
 // a number, true, false or none. Nothing in it is evaluated.
 func Literal(text string) (any, error) {
-	root, err := parse(text)
+	root, err := parse(text, false)
 	if err != nil {
 		return nil, err
 	}

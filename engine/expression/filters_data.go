@@ -90,6 +90,9 @@ func contained(words []string, word string) bool {
 
 // merge lays one mapping over another, as Ansible's merge_hash.
 func merge(ctx context.Context, low, high any, recursive bool, how string) (any, error) {
+	if mappingLen(low) == 0 || equal(low, high) { // Ansible's shortcut: equal lists are not appended
+		return high, nil
+	}
 	merged := NewDict(mappingLen(low) + mappingLen(high))
 	for key, value := range entries(ctx, low) {
 		if value.err != nil {

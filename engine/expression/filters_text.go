@@ -260,7 +260,7 @@ func centerFilter(c *Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pad(Text(c.Input), " ", '^', width)
+	return pad(Text(c.Input), " ", 'c', width)
 }
 
 func truncateFilter(c *Call) (any, error) {
@@ -298,28 +298,62 @@ func wordwrapFilter(c *Call) (any, error) {
 		return nil, errors.New("the width must be at least one")
 	}
 	var lines []string
-	for line := range strings.SplitSeq(Text(c.Input), "\n") {
-		lines = append(lines, wrapLine(line, width, Truthy(c.Args[1]))...)
+	for line := range strings.SplitSeq(strings.TrimSuffix(Text(c.Input), "\n"), "\n") {
+		if strings.TrimSpace(line) == "" {
+			lines = append(lines, "")
+			continue
+		}
+		lines = append(lines, wrapLine(line, width, Truthy(c.Args[1]), Truthy(c.Args[3]))...)
 	}
 	return strings.Join(lines, Text(c.Args[2])), nil
 }
 
-func wrapLine(line string, width int, breakWords bool) []string {
+// wrapChunk is what textwrap never breaks: white space, or a word, which may end
+// with the hyphen at which it can be broken.
+var wrapChunk = regexp.MustCompile(`[\t\n\v\f\r ]+|[^\t\n\v\f\r ]+?[\pL\d]-|[^\t\n\v\f\r ]+`)
+
+// wrapLine is Python's textwrap: white space is kept but at the ends of lines.
+func wrapLine(line string, width int, breakWords, breakHyphens bool) []string {
 	var lines []string
-	current := ""
-	for _, word := range strings.Fields(line) {
-		if current != "" && len([]rune(current))+1+len([]rune(word)) > width {
-			lines, current = append(lines, current), ""
+	var current []rune
+	flush := func() {
+		if kept := trimRightSpace(string(current)); kept != "" {
+			lines = append(lines, kept)
 		}
-		if current != "" {
-			current += " "
+		current = nil
+	}
+	for _, text := range wrapChunks(line, breakHyphens) {
+		chunk := []rune(text)
+		blank := strings.TrimSpace(text) == ""
+		if blank && len(current) == 0 && len(lines) > 0 {
+			continue
 		}
-		current += word
-		for runes := []rune(current); breakWords && len(runes) > width; runes = []rune(current) {
-			lines, current = append(lines, string(runes[:width])), string(runes[width:])
+		if len(current)+len(chunk) <= width {
+			current = append(current, chunk...)
+			continue
+		}
+		for len(chunk) > width && breakWords {
+			room := max(width-len(current), 0)
+			current = append(current, chunk[:room]...)
+			chunk = chunk[room:]
+			flush()
+		}
+		if len(current)+len(chunk) > width {
+			flush()
+		}
+		if !blank || len(current) > 0 {
+			current = append(current, chunk...)
 		}
 	}
-	return append(lines, current)
+	flush()
+	return lines
+}
+
+func wrapChunks(line string, breakHyphens bool) []string {
+	if breakHyphens {
+		return wrapChunk.FindAllString(line, -1)
+	}
+	return regexp.MustCompile(`\s+|\S+`).FindAllString(line, -1)
 }
 
 func formatFilter(c *Call) (any, error) {
@@ -557,9 +591,9 @@ func roundFilter(c *Call) (any, error) {
 		}
 		return roundHalfEven(f, precision), nil
 	case "ceil":
-		return math.Ceil(f*scale) / scale, nil
+		return math.Ceil(f*scale)/scale + 0, nil // + 0 makes -0 plain, as Python's integers do
 	case "floor":
-		return math.Floor(f*scale) / scale, nil
+		return math.Floor(f*scale)/scale + 0, nil
 	}
 	return nil, fmt.Errorf("method is common, ceil or floor, found %s", show(c.Args[1]))
 }

@@ -55,8 +55,8 @@ var operators = []string{
 	"+", "-", "*", "/", "%", "~", "(", ")", "[", "]", "{", "}", "<", ">", "=", ".", ":", "|", ",",
 }
 
-func lex(source string) ([]token, error) {
-	l := lexer{source: source}
+func lex(source string, literal bool) ([]token, error) {
+	l := lexer{source: source, literal: literal}
 	var tokens []token
 	for {
 		t, err := l.next()
@@ -74,8 +74,9 @@ func lex(source string) ([]token, error) {
 }
 
 type lexer struct {
-	source string
-	at     int
+	source  string
+	at      int
+	literal bool // a backslash in a string stands for itself
 }
 
 func (l *lexer) next() (token, error) {
@@ -208,7 +209,10 @@ func (l *lexer) string() (token, error) {
 			at++
 		case quote:
 			t := l.take(stringToken, at+1-start)
-			t.text = unescape(t.text[1 : len(t.text)-1])
+			t.text = t.text[1 : len(t.text)-1]
+			if !l.literal {
+				t.text = unescape(t.text)
+			}
 			return t, nil
 		}
 	}

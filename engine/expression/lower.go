@@ -20,7 +20,17 @@ import (
 // diag.Diagnostic: a fault of syntax, or a filter, test, function or argument
 // that does not exist.
 func (e *Environment) Compile(source string, at diag.Locator) (*Expression, error) {
-	return e.CompileWithin(source, at, nil)
+	return e.CompileWith(source, at, Settings{})
+}
+
+// Settings change how an expression is read.
+type Settings struct {
+	// Calls says which names may be called besides functions: the macros of the
+	// template around the expression. nil means none.
+	Calls func(name string) bool
+	// LiteralBackslashes makes a backslash in a string stand for itself. Ansible
+	// reads {{ }} in playbooks so, and neither conditions nor template files.
+	LiteralBackslashes bool
 }
 
 // CompileCondition is Compile for when, until and their kin, which Ansible also
@@ -30,19 +40,18 @@ func (e *Environment) CompileCondition(source string, at diag.Locator) (*Express
 	inner, opened := strings.CutPrefix(trimmed, "{{")
 	inner, closed := strings.CutSuffix(inner, "}}")
 	if opened && closed && !strings.Contains(inner, "{{") {
-		return e.Compile(inner, at.Shift(strings.Index(source, "{{")+2))
+		return e.CompileWith(inner, at.Shift(strings.Index(source, "{{")+2), Settings{LiteralBackslashes: true})
 	}
 	return e.Compile(source, at)
 }
 
-// CompileWithin is Compile for expressions in a template, which may call names
-// that the template makes itself (macros). calls says which; nil means none.
-func (e *Environment) CompileWithin(source string, at diag.Locator, calls func(name string) bool) (*Expression, error) {
-	root, err := parse(source)
+// CompileWith is Compile with other settings.
+func (e *Environment) CompileWith(source string, at diag.Locator, settings Settings) (*Expression, error) {
+	root, err := parse(source, settings.LiteralBackslashes)
 	if err != nil {
 		return nil, located(err, at)
 	}
-	l := &lowering{env: e, calls: calls, names: map[string]bool{}}
+	l := &lowering{env: e, calls: settings.Calls, names: map[string]bool{}}
 	lowered, err := l.run(root)
 	if err != nil {
 		return nil, located(err, at)

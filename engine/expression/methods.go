@@ -83,7 +83,7 @@ var stringMethods = methods(map[string]Definition{
 	"format":  {Signature: "*args, **kwargs", Function: formatMethod},
 	"ljust":   {Signature: "width, fillchar=' '", Function: justifyMethod('<')},
 	"rjust":   {Signature: "width, fillchar=' '", Function: justifyMethod('>')},
-	"center":  {Signature: "width, fillchar=' '", Function: justifyMethod('^')},
+	"center":  {Signature: "width, fillchar=' '", Function: justifyMethod('c')},
 	"zfill":   {Signature: "width", Function: zfillMethod},
 	"expandtabs": {Signature: "tabsize=8", Function: func(c *Call) (any, error) {
 		size, err := intArgument(c, 0)
@@ -403,7 +403,8 @@ func justifyMethod(align byte) Function {
 	}
 }
 
-// pad brings text to a width; '^' puts the odd character where Python does.
+// pad brings text to a width. '^' is the centre as format() has it, with the odd
+// blank on the right; 'c' as str.center, which puts it now here, now there.
 func pad(s, fill string, align byte, width int) (string, error) {
 	if width > mostRepeated {
 		return "", errLarge
@@ -419,6 +420,9 @@ func pad(s, fill string, align byte, width int) (string, error) {
 		return strings.Repeat(fill, missing) + s, nil
 	}
 	left := missing / 2
+	if align == 'c' {
+		left += missing & width & 1
+	}
 	return strings.Repeat(fill, left) + s + strings.Repeat(fill, missing-left), nil
 }
 

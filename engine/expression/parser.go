@@ -52,10 +52,10 @@ type parser struct {
 	depth  int
 }
 
-// parse reads a whole expression. Faults are *syntaxError; they travel as panics
+// parse reads a whole expression; literal is Settings.LiteralBackslashes. Faults are *syntaxError; they travel as panics
 // inside the parser, since every function of the grammar may meet one.
-func parse(source string) (root *node, err error) {
-	tokens, err := lex(source)
+func parse(source string, literal bool) (root *node, err error) {
+	tokens, err := lex(source, literal)
 	if err != nil {
 		return nil, err
 	}

@@ -540,6 +540,9 @@ func contains(ctx context.Context, container, item any) (bool, error) {
 		return strings.Contains(container, text), nil
 	case []any:
 		for _, candidate := range container {
+			if u, ok := candidate.(*Undefined); ok {
+				return false, undefinedError(u)
+			}
 			if equal(candidate, item) {
 				return true, nil
 			}

@@ -247,6 +247,9 @@ func (p *pattern) group(m *match, name string) (any, error) {
 
 // replace is Python's re.sub; limit 0 means all.
 func (p *pattern) replace(text, replacement string, limit int) (string, error) {
+	if err := p.checkReferences(replacement); err != nil {
+		return "", err
+	}
 	matches, err := p.findAll(text)
 	if err != nil {
 		return "", err
@@ -266,6 +269,13 @@ func (p *pattern) replace(text, replacement string, limit int) (string, error) {
 	}
 	b.WriteString(string(runes[at:]))
 	return b.String(), nil
+}
+
+// checkReferences refuses a replacement that names a group which is not there,
+// whether or not the pattern fits anywhere.
+func (p *pattern) checkReferences(replacement string) error {
+	every := &match{groups: make([]string, p.groups+1), matched: make([]bool, p.groups+1)}
+	return p.expand(new(strings.Builder), every, replacement)
 }
 
 // expand writes a replacement with its \1, \g<1> and \g<name>.

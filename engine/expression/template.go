@@ -22,7 +22,7 @@ type Word struct {
 // `for a in b if c` whose parts are expressions. The error is a diag.Diagnostic
 // without a place unless at is given.
 func Words(source string) ([]Word, error) {
-	tokens, err := lex(source)
+	tokens, err := lex(source, false)
 	if err != nil {
 		return nil, err
 	}

@@ -131,3 +131,13 @@ func kindOf(value any) Kind {
 		return String
 	}
 }
+
+// IsResolved reports whether a plain scalar of this text would be read as
+// something else than the text: a number, a boolean, nothing, a date.
+func IsResolved(text string) bool {
+	return kindOf(resolve(text)) != String || timestampPattern.MatchString(text)
+}
+
+// timestampPattern is PyYAML's. We read such text as text, and write it in
+// quotes, so that PyYAML does too.
+var timestampPattern = regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$`)

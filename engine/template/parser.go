@@ -29,6 +29,7 @@ type pendingExpression struct {
 	source string
 	at     diag.Locator
 	into   **expression.Expression
+	output bool // within {{ }}
 }
 
 // mostDepth bounds statements within statements.
@@ -60,7 +61,7 @@ func (p *parser) fail(s statement, format string, args ...any) diag.Diagnostic {
 
 // expression notes an expression for compiling.
 func (p *parser) expression(source string, offset int, into **expression.Expression) {
-	p.pending = append(p.pending, pendingExpression{source, p.at.Shift(offset), into})
+	p.pending = append(p.pending, pendingExpression{source: source, at: p.at.Shift(offset), into: into})
 }
 
 // compile compiles what was noted; all faults come at once.
@@ -68,7 +69,9 @@ func (p *parser) compile() error {
 	var faults diag.List
 	calls := func(name string) bool { return p.defined[name] }
 	for _, pending := range p.pending {
-		compiled, err := p.env.CompileWithin(pending.source, pending.at, calls)
+		compiled, err := p.env.CompileWith(pending.source, pending.at, expression.Settings{
+			Calls: calls, LiteralBackslashes: pending.output && !p.options.Escapes,
+		})
 		if err != nil {
 			faults.AddError(pending.at.At(0, len(pending.source)), err)
 			continue
@@ -98,6 +101,7 @@ func (p *parser) body(opened *statement, closing ...string) ([]renderer, stateme
 		case outputPart:
 			output := &outputNode{}
 			p.expression(current.text, current.start, &output.expression)
+			p.pending[len(p.pending)-1].output = true
 			nodes = append(nodes, output)
 		case statementPart:
 			s := p.statement(current)

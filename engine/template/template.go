@@ -33,6 +33,7 @@ type Options struct {
 	TrimBlocks   bool  // drop the line break behind a {% %}
 	LstripBlocks bool  // drop the blanks before a {% %} that begins its line
 	DropNewline  bool  // drop the line break that ends the text
+	Escapes      bool  // in {{ }}, '\n' is a line break; else a backslash is one
 	Files        Files // nil: include and import are refused
 
 	// The marks, where they differ from {{ }}, {% %} and {# #}.
@@ -42,7 +43,7 @@ type Options struct {
 }
 
 // ForFiles are the template module's settings.
-func ForFiles(files Files) Options { return Options{TrimBlocks: true, Files: files} }
+func ForFiles(files Files) Options { return Options{TrimBlocks: true, Escapes: true, Files: files} }
 
 func (o Options) marks() delimiters {
 	or := func(given, usual string) string {

@@ -200,6 +200,8 @@ gone: "{{ omit }}"
 unknown: "{{ later }}"
 part: "x {{ later }}"
 date: 2001-12-14
+regex: "{{ 'a1' | regex_replace('([a-z])', '\\1-') }}"
+mixed: "x{{ 'a\\b' }}"
 `
 	node, err := syntax.Parse("v.yml", []byte(text))
 	if err != nil {
@@ -216,7 +218,7 @@ date: 2001-12-14
 	want := map[string]any{
 		"number": 3, "text": "n=3", "list": []any{"a", "b", "c"}, "literal": []any{3, "x"}, "bool": true, "section": "[web]",
 		"block": "a 3\nb\n", "unsafe": "{{ n }}", "nested": []any{map[string]any{"web": []any{4, "plain", 420}}}, "web_key": true,
-		"json": map[string]any{"a": 3}, "evil": "{{ lookup('pipe', 'id') }}", "unknown": vars["later"], "part": vars["later"], "date": "2001-12-14",
+		"json": map[string]any{"a": 3}, "evil": "{{ lookup('pipe', 'id') }}", "unknown": vars["later"], "part": vars["later"], "date": "2001-12-14", "regex": "a-1", "mixed": `xa\b`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -153,7 +153,7 @@ func (c *compiler) text(text string, at diag.Locator) *Value {
 	v := &Value{kind: textValue, at: whole}
 	var err error
 	if inner, offset, ok := single(text); ok {
-		v.expression, err = c.env.Compile(inner, at.Shift(offset))
+		v.expression, err = c.env.CompileWith(inner, at.Shift(offset), expression.Settings{LiteralBackslashes: true})
 	} else {
 		v.template, err = Compile(c.env, text, at, Options{})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"maps"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,15 +32,28 @@ func ask[T any](ctx context.Context, f *shadowFiles, op, path string, follow boo
 
 func infoAt(p *place) (FileInfo, error) { return p.info, nil }
 
+// ofKernel tells whether path lies in /proc. Its magic links (/proc/PID/root) lead
+// where no name does, so that it is looked at beneath, by the kernel.
+func ofKernel(path string) bool { return strings.HasPrefix(path, "/proc/") }
+
 func (f *shadowFiles) Lstat(ctx context.Context, path string) (FileInfo, error) {
+	if ofKernel(path) {
+		return f.under().Lstat(ctx, path)
+	}
 	return ask(ctx, f, "lstat", path, false, infoAt)
 }
 
 func (f *shadowFiles) Stat(ctx context.Context, path string) (FileInfo, error) {
+	if ofKernel(path) {
+		return f.under().Stat(ctx, path)
+	}
 	return ask(ctx, f, "stat", path, true, infoAt)
 }
 
 func (f *shadowFiles) Readlink(ctx context.Context, path string) (string, error) {
+	if ofKernel(path) {
+		return f.under().Readlink(ctx, path)
+	}
 	return ask(ctx, f, "readlink", path, false, func(p *place) (string, error) {
 		if p.info.Type != Symlink {
 			return "", unix.EINVAL

@@ -208,8 +208,10 @@ func (a *apt) resolve(ctx context.Context, requests []PackageRequest, options Pa
 	return parseSimulation(string(r.Stdout), state)
 }
 
-// known refuses names that apt does not know, which it would take for patterns.
+// known refuses names that apt does not know and would take for a pattern: those
+// with a dot. Others that it does not know it refuses itself.
 func (a *apt) known(ctx context.Context, names []string) error {
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.Contains(name, ".") })
 	if len(names) == 0 {
 		return nil
 	}

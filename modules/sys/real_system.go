@@ -1,11 +1,10 @@
 package sys
 
 import (
-	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"net"
@@ -147,23 +146,24 @@ func gatherInterfaces(s *System) error {
 	return nil
 }
 
-// defaultRoute finds where packets to the world go. The kernel tells the source
-// address that it would use when a UDP socket is connected; that sends nothing.
-// The address is one of those reserved for examples, 192.0.2.0/24.
+// gatherDefaultRoute finds where packets to the world go. The kernel tells the
+// source address that it would use when a UDP socket is connected; that sends
+// nothing.
 func gatherDefaultRoute(s *System) error {
-	table, err := os.Open("/proc/net/route")
+	text, err := os.ReadFile("/proc/net/route")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel without IPv4
 	}
 	if err != nil {
 		return err
 	}
-	defer table.Close()
-	s.DefaultInterface, err = parseRoutes(table)
-	if err != nil || s.DefaultInterface == "" {
-		return err
+	routes := parseRoutes(string(text))
+	s.DefaultInterface = defaultInterface(routes)
+	world := outside(routes)
+	if s.DefaultInterface == "" || world == nil {
+		return nil
 	}
-	conn, err := net.Dial("udp4", "192.0.2.1:9")
+	conn, err := net.Dial("udp4", net.JoinHostPort(world.String(), "9"))
 	if err != nil {
 		return nil // a route without an address to use: there is none
 	}
@@ -174,29 +174,63 @@ func gatherDefaultRoute(s *System) error {
 	return nil
 }
 
-// parseRoutes gives the interface of the default route that is up and has the
-// lowest metric, from the text of /proc/net/route; "" without one.
-func parseRoutes(table io.Reader) (string, error) {
-	lines := bufio.NewScanner(table)
+// route is a line of /proc/net/route that can be used.
+type route struct {
+	device string
+	to     net.IPNet
+	metric uint64
+}
+
+// parseRoutes reads /proc/net/route, whose addresses are in the machine's own
+// byte order. Lines that are not understood and routes that lead nowhere are
+// passed over.
+func parseRoutes(text string) []route {
+	var routes []route
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 8 {
+			continue
+		}
+		to, err := strconv.ParseUint(f[1], 16, 32)
+		flags, err2 := strconv.ParseUint(f[3], 16, 32)
+		metric, err3 := strconv.ParseUint(f[6], 10, 32)
+		mask, err4 := strconv.ParseUint(f[7], 16, 32)
+		if errors.Join(err, err2, err3, err4) != nil || flags&unix.RTF_UP == 0 || flags&unix.RTF_REJECT != 0 {
+			continue
+		}
+		r := route{device: f[0], metric: metric, to: net.IPNet{IP: make(net.IP, 4), Mask: make(net.IPMask, 4)}}
+		binary.NativeEndian.PutUint32(r.to.IP, uint32(to))
+		binary.NativeEndian.PutUint32(r.to.Mask, uint32(mask))
+		routes = append(routes, r)
+	}
+	return routes
+}
+
+func (r route) isDefault() bool {
+	ones, _ := r.to.Mask.Size()
+	return ones == 0 && r.to.IP.Equal(net.IPv4zero)
+}
+
+// defaultInterface is that of the default route with the lowest metric, or "".
+func defaultInterface(routes []route) string {
 	best, lowest := "", uint64(math.MaxUint64)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 8 || fields[1] != "00000000" || fields[7] != "00000000" {
-			continue
-		}
-		flags, err := strconv.ParseUint(fields[3], 16, 32)
-		if err != nil || flags&unix.RTF_UP == 0 || flags&unix.RTF_REJECT != 0 {
-			continue
-		}
-		metric, err := strconv.ParseUint(fields[6], 10, 32)
-		if err == nil && metric < lowest {
-			best, lowest = fields[0], metric
+	for _, r := range routes {
+		if r.isDefault() && r.metric < lowest {
+			best, lowest = r.device, r.metric
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return "", fmt.Errorf("routes: %w", err)
+	return best
+}
+
+// outside is an address that only the default route leads to, of those that are
+// reserved for examples; nil when this network uses them all.
+func outside(routes []route) net.IP {
+	for _, address := range []net.IP{{192, 0, 2, 1}, {198, 51, 100, 1}, {203, 0, 113, 1}} {
+		if !slices.ContainsFunc(routes, func(r route) bool { return !r.isDefault() && r.to.Contains(address) }) {
+			return address
+		}
 	}
-	return best, nil
+	return nil
 }
 
 func gatherMemory(s *System) error {

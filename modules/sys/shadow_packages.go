@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -20,11 +21,12 @@ type shadowPackages struct {
 	requests  []PackageRequest // of all transactions, one for each name
 	options   PackageOptions   // allowed in any of them
 	planned   map[string]PackageChange
-	refreshed bool // the package lists would be fetched
+	dropped   map[string]bool // planned to come, and removed again: what came along stays
+	refreshed bool            // the package lists would be fetched
 }
 
 func newShadowPackages(sh *Shadow) *shadowPackages {
-	return &shadowPackages{sh: sh, planned: map[string]PackageChange{}}
+	return &shadowPackages{sh: sh, planned: map[string]PackageChange{}, dropped: map[string]bool{}}
 }
 
 // Manager names the package manager.
@@ -58,25 +60,52 @@ func (p *shadowPackages) Query(ctx context.Context, names ...string) (map[string
 func (p *shadowPackages) Resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) ([]PackageChange, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	changes, _, err := p.resolve(ctx, requests, options)
-	return changes, err
+	next, err := p.resolve(ctx, requests, options)
+	return next.changes, err
 }
 
-// resolve gives the changes and the state that they lead to.
-func (p *shadowPackages) resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) ([]PackageChange, map[string]PackageChange, error) {
-	all := mergeRequests(p.requests, requests)
+// outcome is what a transaction would do and the state that it leads to.
+type outcome struct {
+	changes  []PackageChange
+	requests []PackageRequest
+	planned  map[string]PackageChange
+	dropped  map[string]bool
+}
+
+func (p *shadowPackages) resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) (outcome, error) {
+	kept, dropped := p.drop(requests)
+	all := mergeRequests(p.requests, kept)
 	total, err := p.sh.under.Packages().Resolve(ctx, all, mergeOptions(p.options, options))
 	if errors.Is(err, fs.ErrNotExist) && p.refreshed {
-		return nil, nil, &UnknownError{What: "what would be installed", Because: "the package lists would be fetched first, and those that are there say: " + err.Error()}
+		return outcome{}, &UnknownError{What: "what would be installed", Because: "the package lists would be fetched first, and those that are there say: " + err.Error()}
 	}
 	if err != nil {
-		return nil, nil, err
+		return outcome{}, err
 	}
 	after := make(map[string]PackageChange, len(total))
 	for _, c := range total {
-		after[c.Name] = c
+		if !dropped[c.Name] {
+			after[c.Name] = c
+		}
 	}
-	return difference(p.planned, after), after, nil
+	return outcome{difference(p.planned, after), all, after, dropped}, nil
+}
+
+// drop sorts out the removals of what is not installed beneath but planned: there
+// the host beneath has nothing to resolve, and the packages that were to come
+// along would stay. Anything else that depends on it is taken to stay as well.
+func (p *shadowPackages) drop(requests []PackageRequest) (kept []PackageRequest, dropped map[string]bool) {
+	dropped = maps.Clone(p.dropped)
+	for _, r := range requests {
+		c, planned := p.planned[r.Name]
+		if r.State == PackageAbsent && (planned && c.From == "" || dropped[r.Name]) {
+			dropped[r.Name] = true
+			continue
+		}
+		delete(dropped, r.Name)
+		kept = append(kept, r)
+	}
+	return kept, dropped
 }
 
 // mergeRequests puts later wishes in the place of earlier ones for the same name.
@@ -133,15 +162,16 @@ func difference(before, after map[string]PackageChange) []PackageChange {
 func (p *shadowPackages) Apply(ctx context.Context, requests []PackageRequest, options PackageOptions) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	changes, after, err := p.resolve(ctx, requests, options)
+	next, err := p.resolve(ctx, requests, options)
 	if err != nil {
 		return err
 	}
+	changes := next.changes
 	if err := p.removed(ctx, changes); err != nil {
 		return err
 	}
-	p.requests, p.options = mergeRequests(p.requests, requests), mergeOptions(p.options, options)
-	p.planned = after
+	p.requests, p.planned, p.dropped = next.requests, next.planned, next.dropped
+	p.options = mergeOptions(p.options, options)
 	if len(changes) == 0 {
 		return nil
 	}

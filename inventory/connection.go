@@ -153,11 +153,10 @@ func ParseKind(text string) (Kind, error) {
 	case "local":
 		return Local, nil
 	}
-	hint := "ssh and local are supported"
 	if near := diag.DidYouMean(text, []string{"ssh", "local"}); near != "" {
-		hint = near
+		return "", fmt.Errorf("%q is not supported yet; %s", text, near)
 	}
-	return "", fmt.Errorf("not supported yet: the connection %q; %s", text, hint)
+	return "", fmt.Errorf("%q is not supported yet; ssh and local are", text)
 }
 
 func (c *Connection) setPort(value any) error {

@@ -10,12 +10,7 @@ import (
 )
 
 // hint asks "did you mean" when one of the known words is near.
-func hint(word string, known []string) string {
-	if near := diag.DidYouMean(word, known); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	return ""
-}
+func hint(word string, known []string) string { return diag.DidYouMean(word, known) }
 
 func hintAfter(word string, known []string) string {
 	if h := hint(word, known); h != "" {

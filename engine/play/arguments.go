@@ -13,7 +13,7 @@ import (
 // argument is one argument's value.
 type argument struct {
 	at    diag.Range // of the name
-	value *template.Value
+	value *template.Value // nil only while loading: it could not be compiled
 	where diag.Range   // of the value
 	node  *syntax.Node // nil when it comes from name=value
 }
@@ -39,7 +39,7 @@ func (a *Arguments) Where(name string) diag.Range {
 // Literal is an argument's value when it holds no template.
 func (a *Arguments) Literal(name string) (any, bool) {
 	one, ok := a.given[name]
-	if !ok || !one.value.IsConstant() {
+	if !ok || one.value == nil || !one.value.IsConstant() {
 		return nil, false
 	}
 	value, err := one.value.RenderPlain(context.Background(), expression.Variables{})

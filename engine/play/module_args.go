@@ -18,9 +18,8 @@ import (
 // arguments reads a task's arguments, from the module's value, from `args:` and
 // from module_defaults, and checks them.
 func (l *loader) arguments(t *Task, a action, f *syntax.Fields, around surroundings) {
-	before := len(*l.found)
 	given := map[string]argument{}
-	l.ownArguments(t, a, given)
+	readable := l.ownArguments(t, a, given)
 	t.Args = &Arguments{Range: a.key.Range, given: given}
 	if node, ok := f.Get("args"); ok {
 		more := map[string]argument{}
@@ -35,19 +34,20 @@ func (l *loader) arguments(t *Task, a action, f *syntax.Fields, around surroundi
 	}
 	l.withDefaults(t.Spec, given, around.defaults[t.Spec.Name])
 	l.special(t, given)
-	if len(*l.found) > before {
-		return // what could not be read cannot be checked
+	if !readable {
+		return // what is missing may stand in what could not be read
 	}
 	l.checkArguments(t, given)
 	t.That, t.Var = l.compiledArguments(t, given)
 	l.checkSources(t)
 }
 
-// ownArguments reads what stands behind the module's name.
-func (l *loader) ownArguments(t *Task, a action, given map[string]argument) {
+// ownArguments reads what stands behind the module's name. It reports whether
+// all of it could be cut into arguments, be they right or wrong.
+func (l *loader) ownArguments(t *Task, a action, given map[string]argument) bool {
 	switch {
 	case a.rest != "" || a.args != nil && a.args == a.key:
-		l.textArguments(t.Spec, a.args, a.rest, a.from, given)
+		return l.textArguments(t.Spec, a.args, a.rest, a.from, given)
 	case a.args == nil || a.args.Kind == syntax.Null:
 	case a.args.Kind == syntax.Mapping:
 		l.mappingArguments(a.args, given)
@@ -55,9 +55,19 @@ func (l *loader) ownArguments(t *Task, a action, given map[string]argument) {
 	case a.args.Kind == syntax.Sequence:
 		l.add(a.args.Errorf("%s wants a mapping of arguments, found a list", t.Module).
 			WithHint("write each argument as \"name: value\", without a dash"))
+		return false
+	case a.args.Kind == syntax.String && t.Spec.FreeForm == "" && isOneTemplate(a.args.Text):
+		l.notYet(a.args.Range, "arguments that are one template")
+		return false
 	default:
-		l.textArguments(t.Spec, a.args, a.args.Text, 0, given)
+		return l.textArguments(t.Spec, a.args, a.args.Text, 0, given)
 	}
+	return true
+}
+
+func isOneTemplate(text string) bool {
+	_, _, ok := bracedWhole(text)
+	return ok
 }
 
 func (l *loader) mappingArguments(n *syntax.Node, given map[string]argument) {
@@ -74,9 +84,9 @@ func (l *loader) mappingArguments(n *syntax.Node, given map[string]argument) {
 		return
 	}
 	for _, entry := range fields.Node.Entries {
-		if value := l.compile(entry.Value); value != nil {
-			given[entry.Name] = argument{at: entry.Key.Range, where: entry.Value.Range, value: value, node: entry.Value}
-		}
+		// One that cannot be compiled stays, without a value, so that it is not
+		// called missing.
+		given[entry.Name] = argument{at: entry.Key.Range, where: entry.Value.Range, value: l.compile(entry.Value), node: entry.Value}
 	}
 }
 
@@ -84,13 +94,14 @@ func (l *loader) mappingArguments(n *syntax.Node, given map[string]argument) {
 // else with a = is part of the command.
 var commandArguments = []string{"creates", "removes", "chdir", "executable", "stdin", "stdin_add_newline", "strip_empty_ends"}
 
-// textArguments reads "a=b c=d", or the text of a free form.
-func (l *loader) textArguments(spec *modules.Spec, n *syntax.Node, text string, offset int, given map[string]argument) {
+// textArguments reads "a=b c=d", or the text of a free form. It reports whether
+// all of the text could be read.
+func (l *loader) textArguments(spec *modules.Spec, n *syntax.Node, text string, offset int, given map[string]argument) bool {
 	at := n.Locator().Shift(offset)
 	pieces, err := splitPieces(text)
 	if err != nil && spec.FreeForm == "" {
 		l.add(diag.New(at.At(0, len(text)), "%s: %v", spec.Name, err))
-		return
+		return false
 	}
 	isCommand := slices.Contains([]string{"command", "shell", "script", "raw"}, spec.Name)
 	if spec.FreeForm != "" && !isCommand && !l.allArguments(spec, pieces) {
@@ -98,9 +109,9 @@ func (l *loader) textArguments(spec *modules.Spec, n *syntax.Node, text string, 
 	}
 	if spec.FreeForm != "" && !slices.ContainsFunc(pieces, func(p piece) bool { return l.isArgument(spec, p, isCommand) }) {
 		l.freeForm(spec, n, text, at, given)
-		return
+		return true
 	}
-	rest := text
+	rest, readable := text, true
 	for _, p := range slices.Backward(pieces) {
 		key, value, ok := p.keyValue()
 		if spec.FreeForm != "" && !l.isArgument(spec, p, isCommand) {
@@ -109,6 +120,7 @@ func (l *loader) textArguments(spec *modules.Spec, n *syntax.Node, text string, 
 		if !ok {
 			l.add(diag.New(at.At(p.from, p.to), "%s takes arguments as name=value, found %q", spec.Name, p.text).
 				WithHint("put a value with spaces in quotes, or write the arguments as a mapping"))
+			readable = false
 			continue
 		}
 		if _, twice := given[key]; twice {
@@ -118,16 +130,14 @@ func (l *loader) textArguments(spec *modules.Spec, n *syntax.Node, text string, 
 		value = value.unquote()
 		where := at.At(value.from, value.to)
 		compiled, err := template.CompileAny(l.env, value.text, where)
-		if err != nil {
-			l.addError(where, err)
-			continue
-		}
+		l.addError(where, err)
 		given[key] = argument{at: at.At(p.from, p.from+len(key)), where: where, value: compiled}
 		rest = rest[:p.from] + rest[p.to:]
 	}
 	if rest = strings.TrimSpace(rest); isCommand && rest != "" {
 		l.freeForm(spec, nil, rest, at, given)
 	}
+	return readable
 }
 
 func (l *loader) allArguments(spec *modules.Spec, pieces []piece) bool {
@@ -156,10 +166,7 @@ func (l *loader) freeForm(spec *modules.Spec, n *syntax.Node, text string, at di
 	} else {
 		compiled, err = template.CompileAny(l.env, text, where)
 	}
-	if err != nil {
-		l.addError(where, err)
-		return
-	}
+	l.addError(where, err)
 	given[spec.FreeForm] = argument{at: where, where: where, value: compiled, node: n}
 }
 
@@ -219,7 +226,7 @@ func (l *loader) checkArguments(t *Task, given map[string]argument) {
 	values := map[string]any{}
 	for name, one := range given {
 		values[name] = waits{}
-		if !one.value.IsConstant() {
+		if one.value == nil || !one.value.IsConstant() {
 			continue
 		}
 		if plain, err := one.value.RenderPlain(context.Background(), expression.Variables{}); err == nil {
@@ -265,6 +272,9 @@ func (l *loader) compiledArguments(t *Task, given map[string]argument) ([]*Condi
 		if !ok {
 			return nil, nil
 		}
+		if one.value == nil {
+			return nil, nil
+		}
 		if one.node == nil {
 			text, _ := one.value.RenderPlain(context.Background(), expression.Variables{})
 			source, _ := text.(string)
@@ -290,6 +300,9 @@ func (l *loader) expression(source string, at diag.Locator) *expression.Expressi
 func (l *loader) assertions(that argument) []*Condition {
 	if that.node != nil {
 		return l.conditions("that", that.node)
+	}
+	if that.value == nil {
+		return nil
 	}
 	value, err := that.value.RenderPlain(context.Background(), expression.Variables{})
 	text, ok := value.(string)

@@ -290,7 +290,7 @@ func (l *loader) taskKeywords(f *syntax.Fields, t *Task, around surroundings) {
 			}
 		}
 	}
-	if control := f.Key("loop_control"); control != nil && t.Loop == nil {
+	if control := f.Key("loop_control"); control != nil && !slices.ContainsFunc(loopKeywords(), func(k string) bool { return f.Key(k) != nil }) {
 		l.add(control.Errorf("loop_control without a loop").WithHint("add \"loop:\" or remove loop_control"))
 	}
 }

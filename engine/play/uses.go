@@ -21,7 +21,7 @@ func (t *Task) Uses() []string {
 		}
 	}
 	if t.Args != nil {
-		for _, one := range t.Args.given {
+		for _, one := range t.Args.given { // all compiled: a playbook with faults does not run
 			note(one.value.Variables())
 		}
 	}

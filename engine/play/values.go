@@ -150,7 +150,7 @@ func asConnection(value any) (string, error) {
 	}
 	kind, err := inventory.ParseKind(text)
 	if err != nil {
-		return "", fmt.Errorf("is %w", err)
+		return "", err
 	}
 	return string(kind), nil
 }

@@ -148,7 +148,7 @@ func (a *CommandArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return a.plan(ctx, host, "command "+strings.Join(words, " "), words, words)
+	return a.plan(ctx, host, "command "+quoteWords(words), words, words)
 }
 
 // Plan runs the text unless creates or removes says otherwise.
@@ -168,7 +168,7 @@ func (o *RunOptions) plan(ctx context.Context, host sys.Reader, target string, s
 		plan.Result["stdout"], plan.Result["stderr"] = "skipped, since "+why, ""
 		return plan, nil
 	}
-	plan.Steps = []Step{happening(target, "run", func(ctx context.Context, host sys.Host, result Result) error {
+	plan.Steps = []Step{happening(target, "", func(ctx context.Context, host sys.Host, result Result) error {
 		return o.run(ctx, host, words, result)
 	})}
 	return plan, nil

@@ -40,9 +40,12 @@ func mountSpec() Spec {
 		},
 		Returns: []Return{
 			{Name: "name", Type: "string", Doc: "The mount point."},
-			{Name: "src", Type: "string", Doc: "What is mounted there now; empty when nothing is."},
-			{Name: "fstype", Type: "string", Doc: "Its type, as the kernel calls it."},
-			{Name: "opts", Type: "string", Doc: "Its options, as the kernel lists them."},
+			{Name: "src", Type: "string", Doc: "The src argument."},
+			{Name: "fstype", Type: "string", Doc: "The fstype argument."},
+			{Name: "opts", Type: "string", Doc: "The options, with the default and noauto."},
+			{Name: "boot", Type: "string", Doc: "yes or no."},
+			{Name: "dump", Type: "string", Doc: "The dump argument."},
+			{Name: "passno", Type: "string", Doc: "The passno argument."},
 			{Name: "fstab", Type: "string", Doc: "The file of the lines."},
 			{Name: "backup_file", Type: "string", Doc: "Where the old fstab was kept, with backup."},
 		},
@@ -134,17 +137,18 @@ func (a *MountArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan.Result = a.result(layers)
+	plan.Result = a.result()
 	return plan, nil
 }
 
-func (a *MountArgs) result(layers []sys.Mount) Result {
-	result := Result{"name": a.target(), "fstab": a.Fstab, "src": "", "fstype": "", "opts": ""}
-	if len(layers) > 0 {
-		top := layers[len(layers)-1]
-		result["src"], result["fstype"], result["opts"] = top.Source, top.Type, top.Options
+// result is what was asked for, as Ansible reports it. The kernel's own words for
+// it differ from mount to mount.
+func (a *MountArgs) result() Result {
+	e := a.entry()
+	return Result{
+		"name": e.target, "src": e.source, "fstype": e.fstype, "opts": e.options,
+		"boot": yesNo(a.Boot), "dump": e.dump, "passno": e.passno, "fstab": a.Fstab,
 	}
-	return result
 }
 
 // mountedAt lists what is mounted at target, the topmost last. The table holds

@@ -44,7 +44,7 @@ func mysqlExecSpec() Spec {
 			"Rows are read in check mode too, also after tasks that would have restarted something.",
 		},
 		Returns: []Return{
-			{Name: "rows_affected", Type: "int", Doc: "Rows that were changed.", Run: true},
+			{Name: "rows_affected", Type: "int", Doc: "Rows that were changed. Of a statement it is known only once it was executed.", Run: true},
 			{Name: "row", Type: "dict", Doc: "With table: the columns of set as they are."},
 			{Name: "query_result", Type: "list", Doc: "With query: a mapping for each row."},
 			{Name: "rowcount", Type: "int", Doc: "With query: how many rows."},
@@ -479,7 +479,7 @@ func (a *MysqlExecArgs) row(ctx context.Context, host sys.Reader, server *mysqlS
 		if !a.Insert {
 			return Plan{}, fmt.Errorf("%s: there is no such row; insert: yes would make it", a.target())
 		}
-		plan.Steps = []Step{a.insertStep(server)}
+		plan.Steps, plan.Once["rows_affected"] = []Step{a.insertStep(server)}, int64(1)
 		return plan, nil
 	}
 	var differ []string
@@ -489,7 +489,7 @@ func (a *MysqlExecArgs) row(ctx context.Context, host sys.Reader, server *mysqlS
 		}
 	}
 	if len(differ) > 0 {
-		plan.Steps = []Step{a.updateStep(server, now, differ)}
+		plan.Steps, plan.Once["rows_affected"] = []Step{a.updateStep(server, now, differ)}, int64(1)
 	}
 	return plan, nil
 }
@@ -664,11 +664,10 @@ func (a *MysqlExecArgs) insertStep(server *mysqlServer) Step {
 
 // writeStep executes a statement that must change exactly one row.
 func (a *MysqlExecArgs) writeStep(server *mysqlServer, changes []change.Change, after rowState, query string, values []any) Step {
-	return act{changes: changes, do: func(ctx context.Context, host sys.Host, result Result) error {
+	return act{changes: changes, do: func(ctx context.Context, host sys.Host, _ Result) error {
 		err := host.Change().Resources().Make(ctx, a.rowKey(server), after, func(ctx context.Context) error {
 			one := int64(1)
-			affected, err := server.write(ctx, host, query, values, &one)
-			result["rows_affected"] = affected
+			_, err := server.write(ctx, host, query, values, &one)
 			return err
 		})
 		if err != nil {

@@ -64,3 +64,15 @@ func (s *wordSplitter) end() ([]string, error) {
 	s.cut()
 	return s.words, nil
 }
+
+// quoteWords writes words so that splitWords, and a reader, can tell them apart.
+func quoteWords(words []string) string {
+	quoted := make([]string, 0, len(words))
+	for _, word := range words {
+		if word == "" || strings.ContainsAny(word, " \t\r\n'\"\\$&|;<>()*?[]#~`!{}") {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		quoted = append(quoted, word)
+	}
+	return strings.Join(quoted, " ")
+}

@@ -9,7 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -175,11 +176,13 @@ func (b *bootstrap) install(ctx context.Context, found answer, g greeting, prefi
 	}
 	b.stats.UploadedBytes += int64(len(content))
 	started, g, err := b.start(ctx, installScript(upload, found.folder, program.SHA256, found.gzip, prefix))
-	if err == nil && g.answer != "" {
-		found, parseErr := parseAnswer(g.answer)
-		err = b.failed(g, started, found.problem, parseErr)
+	if err != nil || g.answer == "" {
+		return started, g, err
 	}
-	return started, g, err
+	said, parseErr := parseAnswer(g.answer)
+	err = b.failed(g, started, said.problem, parseErr)
+	_ = started.Close() // the script has ended
+	return nil, g, err
 }
 
 // transferTime allows for a slow link: 32 KiB/s.
@@ -252,27 +255,28 @@ func (b *bootstrap) answerPrompt(session transport.Session, n int) error {
 	return nil
 }
 
-// failed explains a start that gave no banner.
+// failed explains a start that gave no banner: by summary, or when that is "" by
+// what the host printed and how the command ended.
 func (b *bootstrap) failed(g greeting, session transport.Session, summary string, cause error) error {
-	e := &StartError{Summary: summary, Output: visible(g.noise + session.Stderr())}
-	if summary == "" && errors.Is(cause, errNoise) {
+	if summary != "" {
+		return &StartError{Summary: summary, Output: visible(g.noise + session.Stderr()), Err: cause}
+	}
+	if errors.Is(cause, errNoise) {
 		return &StartError{Summary: cause.Error(), Hint: "make the login scripts quiet for sessions without a terminal"}
 	}
-	if sudo := sudoFailure(session.Stderr()); summary == "" && sudo != nil {
+	e := &StartError{Summary: "the host ended the command before the agent spoke"}
+	if !errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF) {
+		e.Err = cause
+	}
+	code, err := exitSoon(session) // after it, standard error is complete
+	if sudo := sudoFailure(session.Stderr()); sudo != nil {
 		return sudo
 	}
-	if summary == "" {
-		e.Summary = "the host ended the command before the agent spoke"
-		if code, err := exitSoon(session); err == nil {
-			e.Summary += fmt.Sprintf(" (exit status %d)", code)
-			e.Hint = exitHint(code)
-		}
-		if !errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF) {
-			e.Err = cause
-		}
-		return e
+	if err == nil {
+		e.Summary += fmt.Sprintf(" (exit status %d)", code)
+		e.Hint = exitHint(code)
 	}
-	e.Err = cause
+	e.Output = visible(g.noise + session.Stderr())
 	return e
 }
 
@@ -328,7 +332,7 @@ func (s *bufferedSession) Read(p []byte) (int, error) { return s.reader.Read(p) 
 
 // client checks the banner and takes the session over.
 func (b *bootstrap) client(session transport.Session, g greeting, wanted map[string]string) (*Client, error) {
-	if g.version != protocolVersion || !known(wanted, g.build) {
+	if g.version != protocolVersion || !slices.Contains(slices.Collect(maps.Values(wanted)), g.build) {
 		err := &StartError{
 			Summary: fmt.Sprintf("a program with protocol %d and digest %.12s answers, not the one that was sent", g.version, g.build),
 			Hint:    "remove ~/.cache/rbdplay and /var/tmp/.rbdplay-* on the host and look who changes them",
@@ -340,31 +344,31 @@ func (b *bootstrap) client(session transport.Session, g greeting, wanted map[str
 		_, _ = exitSoon(session)
 		return session.Close()
 	}
-	why := func(err error) error {
-		if lost := b.conn.Err(); lost != nil {
-			return lost
-		}
-		text := "the agent has ended"
-		if code, waitErr := exitSoon(session); waitErr == nil {
-			text += fmt.Sprintf(" with exit status %d", code)
-		} else if lost := b.conn.Err(); lost != nil {
-			return lost
-		}
-		if printed := visible(session.Stderr()); printed != "" {
-			text += "; it printed: " + printed
-		}
-		return fmt.Errorf("%s: %w", text, err)
-	}
-	return newClient(session, session.Stdin(), b.Contents, hangUp, why), nil
+	return newClient(session, session.Stdin(), b.Contents, hangUp, func(err error) error {
+		return b.why(session, err)
+	}), nil
 }
 
-func known(wanted map[string]string, build string) bool {
-	for _, digest := range wanted {
-		if digest == build {
-			return true
+// why says what ended an agent: the connection, or the agent itself.
+func (b *bootstrap) why(session transport.Session, err error) error {
+	code, waitErr := exitSoon(session)
+	if waitErr != nil { // then most likely the connection has ended, and is about to know it
+		select {
+		case <-b.conn.Done():
+		case <-time.After(time.Second):
 		}
 	}
-	return false
+	if lost := b.conn.Err(); lost != nil {
+		return lost
+	}
+	text := "the agent has ended"
+	if waitErr == nil {
+		text += fmt.Sprintf(" with exit status %d", code)
+	}
+	if printed := visible(session.Stderr()); printed != "" {
+		text += "; it printed: " + printed
+	}
+	return fmt.Errorf("%s: %w", text, err)
 }
 
 // answer is what the start script says on a host that has no program cached.
@@ -438,7 +442,7 @@ func names(wanted map[string]string) []string {
 	for _, digest := range wanted {
 		list = append(list, programName(digest))
 	}
-	sort.Strings(list)
+	slices.Sort(list)
 	return list
 }
 

@@ -293,7 +293,10 @@ func (c *Client) Run(ctx context.Context, t Task, on func(Event)) ([]modules.Out
 			on(e)
 		}
 	})
-	if err = errors.Join(err, broken); err != nil {
+	if err == nil {
+		err = broken
+	}
+	if err != nil {
 		return outcomes, err
 	}
 	if n := len(outcomes); n < len(t.Items) && !(t.Stop && n > 0 && outcomes[n-1].Status == modules.Failed) {
@@ -357,7 +360,10 @@ func (c *Client) Tree(ctx context.Context, path string, check bool) (modules.Tre
 		}
 		tree.Entries = append(tree.Entries, m.Entries.Entries...)
 	})
-	if err = errors.Join(err, broken); err != nil {
+	if err == nil {
+		err = broken
+	}
+	if err != nil {
 		return modules.TreeRef{}, err
 	}
 	return tree, nil
@@ -380,7 +386,8 @@ func (c *Client) Open(ctx context.Context, path string, check bool) (io.ReadClos
 		delete(c.receivers, m.ID)
 	})
 	if err := c.beginStream(ctx, m, r); err != nil {
-		return nil, errors.Join(err, r.Close())
+		_ = r.Close()
+		return nil, err
 	}
 	return r, nil
 }

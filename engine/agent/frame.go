@@ -45,7 +45,9 @@ func writeFrames(w io.Writer, message []byte) error {
 // readFrames receives one message. The end of the stream between two messages is
 // io.EOF, within one io.ErrUnexpectedEOF. Memory grows with what has arrived,
 // not with what a header claims.
-func readFrames(r io.Reader) ([]byte, error) {
+func readFrames(r io.Reader) ([]byte, error) { return readFramesUpTo(r, messageLimit) }
+
+func readFramesUpTo(r io.Reader, limit int) ([]byte, error) {
 	var message bytes.Buffer
 	for first := true; ; first = false {
 		var header [4]byte
@@ -58,9 +60,9 @@ func readFrames(r io.Reader) ([]byte, error) {
 		length := binary.BigEndian.Uint32(header[:])
 		more := length&moreBit != 0
 		length &^= moreBit
-		if length > frameLimit || message.Len()+int(length) > messageLimit {
+		if length > frameLimit || message.Len()+int(length) > limit {
 			return nil, fmt.Errorf("the other end announces a frame of %d bytes (%d so far), at most %d (%d) are allowed: it does not speak this protocol",
-				length, message.Len(), frameLimit, messageLimit)
+				length, message.Len(), frameLimit, limit)
 		}
 		if more && length == 0 {
 			return nil, errors.New("the other end sends an empty frame that goes on: it does not speak this protocol")

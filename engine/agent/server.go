@@ -280,10 +280,10 @@ func (s *server) run(c *call) error {
 			return err
 		}
 		if o.Status == modules.Failed && c.task.Stop {
-			return nil
+			break
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, args map[string]any, contents modules.Contents) (o modules.Outcome) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	scp "github.com/bramvdbogaerde/go-scp"
 
@@ -41,13 +42,29 @@ func (c *conn) Upload(ctx context.Context, content io.ReadSeeker, size int64, pa
 	return nil
 }
 
+// scp copies with go-scp. That must not see ctx: cancelled, it would close the
+// stream under the hands of its own goroutine. The content ends instead, which
+// ends the copy.
 func (c *conn) scp(ctx context.Context, content io.Reader, size int64, path string, mode uint32) error {
-	client := scp.NewConfigurer("", nil).SSHClient(c.client).RemoteBinary("scp").Create()
-	err := client.Copy(ctx, exactly(ctx, content, size), path, fmt.Sprintf("%04o", mode), size)
-	if err != nil {
-		return fmt.Errorf("scp to %s: %w", path, err)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	return nil
+	client := scp.NewConfigurer("", nil).SSHClient(c.client).RemoteBinary("scp").Create()
+	source := exactly(ctx, content, size)
+	copied := make(chan error, 1)
+	go func() { // ends with the copy, or with the connection
+		copied <- client.Copy(context.WithoutCancel(ctx), source, path, fmt.Sprintf("%04o", mode), size)
+	}()
+	select {
+	case err := <-copied:
+		if err != nil {
+			return fmt.Errorf("scp to %s: %w", path, err)
+		}
+		return nil
+	case <-ctx.Done():
+		source.giveUp()
+		return ctx.Err()
+	}
 }
 
 func (c *conn) cat(ctx context.Context, content io.Reader, size int64, path string, mode uint32) error {
@@ -73,19 +90,30 @@ func (c *conn) cat(ctx context.Context, content io.Reader, size int64, path stri
 }
 
 // exactly reads size bytes of r, not less, until ctx ends.
-func exactly(ctx context.Context, r io.Reader, size int64) io.Reader {
+func exactly(ctx context.Context, r io.Reader, size int64) *exactReader {
 	return &exactReader{ctx: ctx, r: r, left: size}
 }
 
 type exactReader struct {
-	ctx  context.Context
-	r    io.Reader
+	ctx context.Context
+
+	mu   sync.Mutex // held while r is read
+	r    io.Reader  // nil once given up
 	left int64
 }
 
+// giveUp returns when r is not used any more.
+func (e *exactReader) giveUp() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.r = nil
+}
+
 func (e *exactReader) Read(p []byte) (int, error) {
-	if err := e.ctx.Err(); err != nil {
-		return 0, err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.ctx.Err(); err != nil || e.r == nil {
+		return 0, errors.Join(err, io.ErrClosedPipe)
 	}
 	if e.left == 0 {
 		return 0, io.EOF

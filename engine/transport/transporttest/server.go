@@ -31,7 +31,7 @@ type SSHOptions struct {
 	Questions  bool            // take the password by keyboard-interactive, not as a password
 	Env        []string        // of commands; nil: PATH of this process and a HOME of their own
 	Banner     string          // printed by every command's shell first, as a noisy login script would
-	Latency    time.Duration   // one way, on top of the loopback's
+	UID        int             // of commands, when the test is root; 0: the test's own
 	DropFirst  int             // connections hung up on before the server says who it is
 	Forward    bool            // be a jump host
 	HostSigner ssh.Signer      // nil: a new ed25519 key
@@ -52,6 +52,7 @@ type SSHServer struct {
 	work     sync.WaitGroup
 
 	connections, execs, turns, in, out atomic.Int64
+	latency                            atomic.Int64
 	frozen                             atomic.Bool
 
 	mu    sync.Mutex
@@ -80,7 +81,7 @@ func NewSSHServer(t testing.TB, o SSHOptions) *SSHServer {
 		t.Fatal(err)
 	}
 	s := &SSHServer{SSHOptions: o, t: t, listener: listener, Address: listener.Addr().String(), conns: map[net.Conn]struct{}{}}
-	s.Home = t.TempDir()
+	s.Home = home(t, o.UID)
 	if o.Env == nil {
 		s.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Home}
 	}
@@ -89,6 +90,23 @@ func NewSSHServer(t testing.TB, o SSHOptions) *SSHServer {
 	s.work.Go(s.accept)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// home is a folder for a user; t.TempDir would be closed to any other.
+func home(t testing.TB, uid int) string {
+	t.Helper()
+	if uid == 0 {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("", "rbdplay-home-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chown(dir, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // NewKey makes an ed25519 key; the file holds its private half.
@@ -145,6 +163,9 @@ func (s *SSHServer) Counts() Counts {
 
 // Freeze makes the server go silent, its connections open: a host without power.
 func (s *SSHServer) Freeze() { s.frozen.Store(true) }
+
+// SetLatency delays what passes from now on, one way.
+func (s *SSHServer) SetLatency(d time.Duration) { s.latency.Store(int64(d)) }
 
 // Sever cuts all connections, as a host that resets them.
 func (s *SSHServer) Sever() {
@@ -280,19 +301,32 @@ func (s *SSHServer) run(ctx context.Context, channel ssh.Channel, line string) i
 	if s.Banner != "" {
 		_, _ = io.WriteString(channel, s.Banner)
 	}
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+	cmd := exec.Command("/bin/sh", "-c", line)
 	cmd.Env, cmd.Dir = s.Env, s.Home
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.UID != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(s.UID), Gid: uint32(s.UID)}
+	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return 127
 	}
 	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
-	cmd.Cancel = func() error { return stdin.Close() }
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		return 127
 	}
+	ended := make(chan struct{})
+	defer close(ended)
+	stop := context.AfterFunc(ctx, func() {
+		_ = stdin.Close()
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+	})
+	defer stop()
 	go func() { // ends when the channel is closed, which the caller does
 		_, _ = io.Copy(stdin, channel)
 		_ = stdin.Close()
@@ -362,7 +396,7 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.heard.Store(true)
 		c.server.in.Add(int64(n))
-		time.Sleep(c.server.Latency)
+		time.Sleep(time.Duration(c.server.latency.Load()))
 	}
 	return n, err
 }
@@ -373,7 +407,7 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	}
 	if c.heard.Swap(false) {
 		c.server.turns.Add(1)
-		time.Sleep(c.server.Latency)
+		time.Sleep(time.Duration(c.server.latency.Load()))
 	}
 	n, err := c.Conn.Write(p)
 	c.server.out.Add(int64(n))

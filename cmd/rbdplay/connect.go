@@ -57,7 +57,7 @@ func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent
 	if err != nil {
 		return nil, engine.Stats{}, err
 	}
-	o := agent.Options{Programs: agent.ProgramsIn(binaries.Files, "."), Contents: contents}
+	o := agent.Options{Programs: binaries.Embedded(), Contents: contents}
 	if t.Become != "" {
 		password := transport.NewSecret(t.Connection.BecomePassword)
 		if !password.IsSet() {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -126,13 +127,13 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	if l.extra, err = parseExtraVars(f.extraVars); err != nil {
 		return nil, err
 	}
-	source, dir, err := findPlaybook(name)
+	source, folder, err := findPlaybook(name)
 	if err != nil {
 		return nil, err
 	}
 	var found, faults diag.List
 	l.playbook, _, found = play.Load(ctx, source, l.registry, play.Options{Disk: os.DirFS("/"), Sources: l.sources})
-	l.inventory, faults = inventory.Load(ctx, f.inventories, inventory.Options{Sources: l.sources, PlaybookDir: dir})
+	l.inventory, faults = inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
 	found = append(found, faults...)
 	return l, report(s, found, l.sources)
 }
@@ -151,26 +152,26 @@ func report(s *streams, found diag.List, sources *diag.Sources) error {
 	return nil
 }
 
-// findPlaybook finds a file, or an embedded playbook by its name. dir is where
-// group_vars of the playbook are looked for, "" for an embedded one.
-func findPlaybook(name string) (source play.Source, dir string, err error) {
+// findPlaybook finds a file, or an embedded playbook by its name. folder is where
+// its group_vars and host_vars are looked for.
+func findPlaybook(name string) (source play.Source, folder fs.FS, err error) {
 	if _, err := os.Stat(name); err == nil {
-		path, err := filepath.Abs(name)
+		file, err := filepath.Abs(name)
 		if err != nil {
-			return source, "", err
+			return source, nil, err
 		}
-		return play.Source{FS: os.DirFS("/"), Path: strings.TrimPrefix(path, "/"), Display: name}, filepath.Dir(path), nil
+		source = play.Source{FS: os.DirFS("/"), Path: strings.TrimPrefix(file, "/"), Display: name}
+		return source, os.DirFS(filepath.Dir(file)), nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return source, "", err
+		return source, nil, err
 	}
 	if strings.ContainsAny(name, "/.") {
-		return source, "", fmt.Errorf("no playbook %s; rbdplay list names the embedded ones", name)
+		return source, nil, fmt.Errorf("no playbook %s; rbdplay list names the embedded ones", name)
 	}
-	folder, err := openEmbedded(name)
-	if err != nil {
-		return source, "", err
+	if folder, err = openEmbedded(name); err != nil {
+		return source, nil, err
 	}
-	return play.Source{FS: folder, Path: playbooks.Entry, Display: name + "/" + playbooks.Entry}, "", nil
+	return play.Source{FS: folder, Path: playbooks.Entry, Display: name + "/" + playbooks.Entry}, folder, nil
 }
 
 func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
@@ -297,16 +298,9 @@ func addExtraVars(all map[string]any, text string) error {
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return json.Unmarshal([]byte(text), &all)
 	}
-	words, err := modules.SplitWords(text)
-	if err != nil {
-		return err
+	values, err := play.KeyValues(text)
+	for name, value := range values {
+		all[name] = value
 	}
-	for _, word := range words {
-		key, value, ok := strings.Cut(word, "=")
-		if !ok {
-			return fmt.Errorf("%q is not key=value", word)
-		}
-		all[key] = value
-	}
-	return nil
+	return err
 }

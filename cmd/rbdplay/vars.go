@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 
-	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/agent/binaries"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
@@ -16,11 +15,15 @@ func addVarsFile(all map[string]any, file string) error {
 	if err != nil {
 		return err
 	}
-	node, found := syntax.Parse(file, data)
-	if err := found.ErrorOrNil(); err != nil {
+	node, err := syntax.Parse(file, data)
+	if err != nil {
 		return err
 	}
-	values, ok := node.Decode().(map[string]any)
+	decoded, err := node.Decode()
+	if err != nil {
+		return err
+	}
+	values, ok := decoded.(map[string]any)
 	if !ok {
 		return fmt.Errorf("%s: wants a mapping of variables", file)
 	}
@@ -31,7 +34,7 @@ func addVarsFile(all map[string]any, file string) error {
 // agentsText says which platforms this rbdplay can put an agent on.
 func agentsText() string {
 	text := ""
-	for _, a := range agent.ProgramsIn(binaries.Files, ".").Architectures() {
+	for _, a := range binaries.Embedded().Architectures() {
 		text += " " + a
 	}
 	if text == "" {

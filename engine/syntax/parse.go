@@ -181,9 +181,17 @@ func (c *converter) sequence(node *Node, n *yaml.Node) error {
 			return err
 		}
 		node.Items = append(node.Items, item)
-		node.Range.End = item.Range.End
+		node.reach(item)
 	}
 	return nil
+}
+
+// reach extends a collection over a part of it. What an alias stands for lies
+// elsewhere in the file and extends nothing.
+func (n *Node) reach(part *Node) {
+	if n.Range.End.Before(part.Range.End) {
+		n.Range.End = part.Range.End
+	}
 }
 
 func (c *converter) collectionTag(n *yaml.Node, usual string) error {
@@ -233,8 +241,11 @@ func (c *converter) mapping(node *Node, n *yaml.Node) error {
 // and reading goes on so that all duplicates come at once.
 func (c *converter) enter(node *Node, first map[string]*Node, key, value *Node) error {
 	if !key.IsScalar() {
-		return key.Errorf("a mapping's key must be a scalar, found %s", key.Kind).
-			WithHint("a value that begins with {{ must be in quotes")
+		d := key.Errorf("a mapping's key must be a scalar, found %s", key.Kind)
+		if startsWithBraces.MatchString(c.src.line(key.Range.Start.Line)) {
+			d = d.WithHint(`a value that begins with {{ must be in quotes: "{{ … }}"`)
+		}
+		return d
 	}
 	name := keyName(key)
 	if earlier := first[name]; earlier != nil {
@@ -245,7 +256,7 @@ func (c *converter) enter(node *Node, first map[string]*Node, key, value *Node) 
 	}
 	first[name] = key
 	node.Entries = append(node.Entries, Entry{Name: name, Key: key, Value: value})
-	node.Range.End = value.Range.End
+	node.reach(value)
 	return nil
 }
 

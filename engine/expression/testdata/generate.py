@@ -4,9 +4,8 @@
 Run where ansible-core is installed (2.14 is what the file in the repository was
 made with):  python3 generate.py > ansible.json
 Each case has the expression and either "json", its value through to_json, or
-"error". Left out is what is
-meant to differ: tuples (ours are lists) and anchors in to_yaml. The seed is fixed, so that two
-runs give the same cases.
+"error". Left out is what is meant to differ: tuples (ours are lists) and anchors
+in to_yaml. The seed is fixed, so that two runs give the same cases.
 """
 import json
 import random

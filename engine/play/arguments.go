@@ -12,10 +12,10 @@ import (
 
 // argument is one argument's value.
 type argument struct {
-	at    diag.Range // of the name
+	at    diag.Range      // of the name
 	value *template.Value // nil only while loading: it could not be compiled
-	where diag.Range   // of the value
-	node  *syntax.Node // nil when it comes from name=value
+	where diag.Range      // of the value
+	node  *syntax.Node    // nil when it comes from name=value
 }
 
 // Arguments are a task's arguments, compiled. Immutable.

@@ -358,7 +358,15 @@ func makeFolder(p string) Step {
 	}
 }
 
-func shownMount(m sys.Mount) string { return m.Source + " (" + m.Type + ")" }
+// shownMount names the type as fstab does: the mount table has the kernel's name
+// for it, which a prediction cannot know.
+func shownMount(m sys.Mount) string {
+	fstype := strings.TrimPrefix(m.Type, "fuse.")
+	if fstype == "nfs4" {
+		fstype = "nfs"
+	}
+	return m.Source + " (" + fstype + ")"
+}
 
 func mountStep(m sys.Mount) Step {
 	return act{

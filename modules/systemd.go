@@ -30,6 +30,7 @@ func systemdSpec() Spec {
 		New:     func() Module { return &SystemdArgs{} },
 		Notes: []string{
 			"systemd is asked over D-Bus. A start that fails shows the unit's last log lines.",
+			"A service that does its work and ends (Type=oneshot without RemainAfterExit) is never found running: started starts it each time.",
 			"A unit that starts again and again (activating, auto-restart) does not count as started.",
 		},
 		Returns: []Return{
@@ -173,10 +174,12 @@ func (a *SystemdArgs) stateStep(unit sys.Unit, name string) Step {
 	up := running(unit)
 	start := update("unit "+name, "state", unit.Active, "active")
 	switch {
+	case a.State != "" && a.State != "stopped" && !up && unit.Oneshot:
+		return unitStep(name, change.Change{Target: "unit " + name, Action: change.Run, Field: "start"}, sys.UnitWriter.Start)
 	case a.State == "started" && !up, a.State == "reloaded" && !up:
-		return unitStep(name, start, sys.UnitWriter.Start)
+		return upStep(name, start, sys.UnitWriter.Start)
 	case a.State == "restarted" && !up:
-		return unitStep(name, start, sys.UnitWriter.Restart)
+		return upStep(name, start, sys.UnitWriter.Restart)
 	case a.State == "stopped" && !slices.Contains([]string{"inactive", "failed", ""}, unit.Active):
 		return unitStep(name, update("unit "+name, "state", unit.Active, "inactive"), sys.UnitWriter.Stop)
 	case a.State == "restarted":
@@ -201,6 +204,24 @@ func running(unit sys.Unit) bool {
 func unitStep(name string, c change.Change, do func(sys.UnitWriter, context.Context, string) error) Step {
 	return act{changes: []change.Change{c}, do: func(ctx context.Context, host sys.Host, _ Result) error {
 		return do(host.Change().Units(), ctx, name)
+	}}
+}
+
+// upStep starts a unit and sees that it is up then: systemd takes a start whose
+// conditions are not met for a success.
+func upStep(name string, c change.Change, do func(sys.UnitWriter, context.Context, string) error) Step {
+	return act{changes: []change.Change{c}, do: func(ctx context.Context, host sys.Host, _ Result) error {
+		if err := do(host.Change().Units(), ctx, name); err != nil {
+			return err
+		}
+		unit, err := host.Units().Get(ctx, name)
+		if err != nil {
+			return fmt.Errorf("asking systemd for %s: %w", name, err)
+		}
+		if !running(unit) {
+			return fmt.Errorf("%s was started and is %s (%s): a condition of the unit is not met, or it has ended at once; see: systemctl status %s", name, unit.Active, unit.Sub, name)
+		}
+		return nil
 	}}
 }
 

@@ -245,7 +245,7 @@ func parseSimulation(text string, state map[string]Package) ([]PackageChange, er
 			return nil, fmt.Errorf("apt-get: a line that is not understood: %q", line)
 		case verb == "Inst":
 			changes[name] = PackageChange{Name: name, From: from, To: to}
-		case verb == "Remv" && !seen:
+		case (verb == "Remv" || verb == "Purg") && !seen: // with --purge only Purg is printed
 			changes[name] = PackageChange{Name: name, From: from}
 		case verb == "Conf" && !seen && to != "" && state[name].Installed == "":
 			changes[name] = PackageChange{Name: name, To: to}

@@ -180,7 +180,8 @@ func (u *realUnits) Get(ctx context.Context, name string) (Unit, error) {
 			}
 			unit.MainPID, _ = pid.Value.Value().(uint32)
 		}
-		return nil
+		unit.Oneshot, err = oneshot(ctx, conn, unit.Name)
+		return err
 	})
 	if err != nil {
 		return Unit{}, fmt.Errorf("look at unit %s: %w", name, err)
@@ -189,6 +190,22 @@ func (u *realUnits) Get(ctx context.Context, name string) (Unit, error) {
 		return u.withSysvState(ctx, unit)
 	}
 	return unit, nil
+}
+
+// oneshot reports whether the unit is a service that is over once its program ends.
+func oneshot(ctx context.Context, conn *dbus.Conn, name string) (bool, error) {
+	if !strings.HasSuffix(name, ".service") {
+		return false, nil
+	}
+	kind, err := conn.GetServicePropertyContext(ctx, name, "Type")
+	if err != nil || kind.Value.Value() != "oneshot" {
+		return false, err
+	}
+	remains, err := conn.GetServicePropertyContext(ctx, name, "RemainAfterExit")
+	if err != nil {
+		return false, err
+	}
+	return remains.Value.Value() != true, nil
 }
 
 func unitOf(properties map[string]any) (unit Unit, source string) {

@@ -233,6 +233,7 @@ type Unit struct {
 	NeedReload  bool   // the unit file is newer than what systemd has loaded
 	Description string
 	MainPID     uint32
+	Oneshot     bool // a service that does its work and ends: it never stays active
 }
 
 // UnitReader asks systemd over D-Bus.

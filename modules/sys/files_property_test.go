@@ -103,7 +103,7 @@ func plant(t *rapid.T, host sys.Host, root string) {
 }
 
 // nest is deeper than any path of random operations can climb.
-var nest = strings.Repeat("/n", 10)
+var nest = strings.Repeat("/n", 6)
 
 func operations(kinds []string, least, most int) *rapid.Generator[[]operation] {
 	// Links may lead out of the root together with "..": see nest.
@@ -151,37 +151,37 @@ func TestShadowForetellsReal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		run := filepath.Join(base, fmt.Sprint(runs))
-		defer os.RemoveAll(run) //nolint:errcheck // the test's folder goes anyway
+		defer os.RemoveAll(run)
 		root := run + nest
 		if err := os.MkdirAll(root, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		real := sys.NewReal()
-		plant(t, real, root)
+		host := sys.NewReal()
+		plant(t, host, root)
 		for _, o := range operations(building, 0, 8).Draw(t, "start") {
-			_ = o.do(t, real, root) // what fails is not there to start from
+			_ = o.do(t, host, root) // what fails is not there to start from
 		}
-		start := systest.Tree(t, real, root)
+		start := systest.Tree(t, host, root)
 
 		type outcome struct {
 			class string
 			tree  map[string]systest.Entry
 		}
-		ops := operations(changing, 1, 15).Draw(t, "operations")
-		shadow, foretold := sys.NewShadow(real), make([]outcome, len(ops))
+		ops := operations(changing, 1, 12).Draw(t, "operations")
+		shadow, foretold := sys.NewShadow(host), make([]outcome, len(ops))
 		for i, o := range ops {
 			foretold[i].class = systest.Class(o.do(t, shadow, root))
 			foretold[i].tree = systest.Portable(systest.Tree(t, shadow, root))
 		}
-		if diff := cmp.Diff(start, systest.Tree(t, real, root)); diff != "" {
+		if diff := cmp.Diff(start, systest.Tree(t, host, root)); diff != "" {
 			t.Fatalf("the shadow changed the host beneath (-before +after):\n%s", diff)
 		}
 		for i, o := range ops {
-			err := o.do(t, real, root)
+			err := o.do(t, host, root)
 			if class := systest.Class(err); class != foretold[i].class {
 				t.Fatalf("step %d, %s: foretold %q, but it gave %v", i, o, foretold[i].class, err)
 			}
-			if diff := cmp.Diff(foretold[i].tree, systest.Portable(systest.Tree(t, real, root))); diff != "" {
+			if diff := cmp.Diff(foretold[i].tree, systest.Portable(systest.Tree(t, host, root))); diff != "" {
 				t.Fatalf("step %d, %s: (-foretold +real)\n%s", i, o, diff)
 			}
 		}

@@ -17,9 +17,9 @@ func TestShadowFilesOfItsOwn(t *testing.T) {
 
 func TestShadowFilesFromBeneath(t *testing.T) {
 	systest.Files(t, func(t *testing.T) (sys.Host, string) {
-		real, root := sys.NewReal(), t.TempDir()
-		systest.Plant(t, real, root)
-		return sys.NewShadow(real), root
+		beneath, root := sys.NewReal(), t.TempDir()
+		systest.Plant(t, beneath, root)
+		return sys.NewShadow(beneath), root
 	})
 }
 

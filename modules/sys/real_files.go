@@ -36,7 +36,7 @@ func (*realFiles) Readlink(ctx context.Context, path string) (string, error) {
 
 func (*realFiles) ReadDir(ctx context.Context, path string) ([]string, error) {
 	return withoutHanging(ctx, "readdir", path, func(path string) ([]string, error) {
-		d, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+		d, err := os.OpenFile(path, unix.O_DIRECTORY|unix.O_NONBLOCK, 0) //nolint:gosec // whatever path is asked for
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +56,7 @@ func (*realFiles) Space(ctx context.Context, path string) (Space, error) {
 		if err := again(func() error { return unix.Statfs(path, &st) }); err != nil {
 			return Space{}, err
 		}
-		block := uint64(cmp.Or(st.Frsize, st.Bsize))
+		block := uint64(cmp.Or(st.Frsize, st.Bsize)) //nolint:gosec // never negative
 		return Space{Free: st.Bavail * block, Total: st.Blocks * block, FreeInodes: st.Ffree}, nil
 	})
 }
@@ -81,13 +81,13 @@ func (*realFiles) open(ctx context.Context, path string) (*os.File, error) {
 			return nil, err
 		}
 		// O_NONBLOCK counts only should a fifo have taken the file's place just now.
-		return os.OpenFile(path, unix.O_NONBLOCK, 0)
+		return os.OpenFile(path, unix.O_NONBLOCK, 0) //nolint:gosec // whatever path is asked for
 	}, func(late *os.File) { _ = late.Close() })
 }
 
 // openFile reads a file until its context ends.
 type openFile struct {
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // an io.Reader is given none
 	file *os.File
 }
 
@@ -137,6 +137,7 @@ func (c *fileContent) Open(ctx context.Context) (io.ReadCloser, error) {
 // it is read.
 type unchangedFile struct {
 	openFile
+
 	was *fileContent
 }
 
@@ -169,6 +170,7 @@ func noContent(t FileType) error {
 		return nil
 	case Directory:
 		return unix.EISDIR
+	case Symlink, Fifo, Socket, CharDevice, BlockDevice:
 	}
 	return fmt.Errorf("is a %s, which has no content of its own: %w", t, unix.EINVAL)
 }

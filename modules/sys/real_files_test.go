@@ -37,6 +37,7 @@ func (s stream) Open(context.Context) (io.ReadCloser, error) {
 
 type streaming struct {
 	stream
+
 	n int64
 }
 
@@ -133,7 +134,7 @@ func TestSparseCopies(t *testing.T) {
 
 // The size of a file must not show in the memory that copying it takes.
 func TestLargeFilesTakeLittleMemory(t *testing.T) {
-	ctx, root, real := t.Context(), t.TempDir(), sys.NewReal()
+	ctx, root, host := t.Context(), t.TempDir(), sys.NewReal()
 	const size, limit = 1 << 30, 4 << 20
 	allocated := func(what string, do func() error) {
 		t.Helper()
@@ -147,11 +148,11 @@ func TestLargeFilesTakeLittleMemory(t *testing.T) {
 			t.Errorf("%s allocated %d bytes", what, n)
 		}
 	}
-	files := real.Change().Files()
+	files := host.Change().Files()
 	allocated("writing", func() error {
 		return files.WriteCopy(ctx, root+"/large", stream{size: size, read: nothing}, sys.Attributes{}, true)
 	})
-	shadow := sys.NewShadow(real)
+	shadow := sys.NewShadow(host)
 	allocated("copying in a shadow", func() error {
 		content, err := shadow.Files().Content(ctx, root+"/large")
 		if err != nil {
@@ -182,7 +183,7 @@ func TestContentThatChangedSince(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	write("four")
 	if text, err := io.ReadAll(r); err == nil {
 		t.Errorf("a file that changes while it is read gave %q", text)

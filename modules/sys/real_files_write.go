@@ -75,6 +75,7 @@ func (a Attributes) over(old *oldFile) Attributes {
 // to the path meanwhile.
 type folder struct {
 	*os.File
+
 	path string
 }
 
@@ -86,7 +87,7 @@ func openFolder(ctx context.Context, path string) (*folder, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(dir, unix.O_DIRECTORY|unix.O_NONBLOCK, 0) //nolint:gosec // whatever path is asked for
 	if err != nil {
 		return nil, "", fmt.Errorf("opening the folder %s: %w", dir, errors.Unwrap(err))
 	}
@@ -111,7 +112,7 @@ type oldFile struct {
 func (f *folder) replaceable(base string) (*oldFile, error) {
 	info, err := infoOf(os.Lstat(f.child(base)))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nothing is there, as the comment says
 	}
 	if err == nil {
 		err = inTheWay(info.Type)
@@ -133,6 +134,7 @@ func inTheWay(t FileType) error {
 		return nil
 	case Directory:
 		return unix.EISDIR
+	case Fifo, Socket, CharDevice, BlockDevice:
 	}
 	return fmt.Errorf("a %s is there, which is not replaced; remove it first: %w", t, unix.EEXIST)
 }
@@ -394,7 +396,7 @@ func (*realFiles) Sync(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return wrapPath("syncfs", path, err)
 	}
-	file, err := os.OpenFile(path, unix.O_NONBLOCK, 0)
+	file, err := os.OpenFile(path, unix.O_NONBLOCK, 0) //nolint:gosec // whatever path is asked for
 	if err != nil {
 		return wrapPath("syncfs", path, err)
 	}

@@ -231,7 +231,7 @@ func TestSpaceCountsWhatIsWritten(t *testing.T) {
 		return space.Free
 	}
 	before := free()
-	half := claimed(before / 2) //nolint:gosec // no disk is that large
+	half := claimed(before / 2)
 	for _, step := range []struct {
 		when string
 		do   func() error
@@ -295,7 +295,7 @@ func TestLargeContentIsKeptByReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	data, err := io.ReadAll(r)
 	if string(data) != large || err != nil {
 		t.Errorf("the copy has %d bytes, %v", len(data), err)

@@ -24,6 +24,7 @@ import (
 // site is where something is to be changed: a name in a folder.
 type site struct {
 	*shadowFiles
+
 	dir    *place
 	name   string
 	old    *place // what is there, nil for nothing
@@ -450,13 +451,14 @@ func (f *shadowFiles) RemoveAll(ctx context.Context, path string) error {
 // gathered is what a tree holds: the files with several names one by one, since
 // their other names are to know; of the rest only the room.
 type gathered struct {
-	twins []*place
 	usage
+
+	twins []*place
 }
 
 // gather looks through all files at and below p, which are on one file system.
 func (f *shadowFiles) gather(ctx context.Context, p *place, all *gathered) error {
-	if p.known() != nil {
+	if p.node.unknown != "" {
 		return nil // whatever it is, it would be gone
 	}
 	if hasTwins(p.info) {
@@ -480,7 +482,7 @@ func (f *shadowFiles) gather(ctx context.Context, p *place, all *gathered) error
 		if err != nil {
 			return err
 		}
-		if child.mount != nil || child.known() == nil && child.info.Dev != p.info.Dev {
+		if child.mount != nil || child.node.unknown == "" && child.info.Dev != p.info.Dev {
 			return mountWithin(child.path())
 		}
 		if err := f.gather(ctx, child, all); err != nil {
@@ -656,5 +658,5 @@ var umask = sync.OnceValue(func() uint32 {
 	}
 	mask := unix.Umask(0o077)
 	unix.Umask(mask)
-	return uint32(mask) //nolint:gosec // nine bits
+	return uint32(mask)
 })

@@ -57,7 +57,8 @@ type fileCase struct {
 type files struct {
 	sys.FileReader
 	sys.FileWriter
-	ctx  context.Context
+
+	ctx  context.Context //nolint:containedctx // of the one case that uses it
 	root string
 }
 

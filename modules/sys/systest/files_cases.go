@@ -59,7 +59,7 @@ var fileCases = []fileCase{
 		return want(names, err, []string{"inner", "sub"})
 	}},
 	{name: "content is that of its moment", do: func(f files) error {
-		content, err := f.FileReader.Content(f.ctx, f.at("link"))
+		content, err := f.Content(f.ctx, f.at("link"))
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ var fileCases = []fileCase{
 	{name: "readdir of a file", want: "ENOTDIR", do: func(f files) error { _, err := f.ReadDir(f.ctx, f.at("file")); return err }},
 	{name: "open of a directory", want: "EISDIR", do: func(f files) error { _, err := f.Open(f.ctx, f.at("dir")); return err }},
 	{name: "open of a fifo does not wait", want: "EINVAL", do: func(f files) error { _, err := f.Open(f.ctx, f.at("fifo")); return err }},
-	{name: "content of a directory", want: "EISDIR", do: func(f files) error { _, err := f.FileReader.Content(f.ctx, f.at("dir")); return err }},
+	{name: "content of a directory", want: "EISDIR", do: func(f files) error { _, err := f.Content(f.ctx, f.at("dir")); return err }},
 	{name: "xattrs of nothing", want: "ENOENT", do: func(f files) error { _, err := f.Xattrs(f.ctx, f.at("no")); return err }},
 	{name: "space of nothing", want: "ENOENT", do: func(f files) error { _, err := f.Space(f.ctx, f.at("no")); return err }},
 	{name: "looking after the context has ended", want: "cancelled", do: func(f files) error {

@@ -93,20 +93,20 @@ var _ sys.Host = (*Host)(nil)
 
 // NewHost makes a host whose files are real ones, in a directory of the test's
 // own. Modules are given paths by Path.
-func NewHost(t testing.TB) *Host {
-	t.Helper()
-	real := sys.NewReal()
-	h := newHost(t, t.TempDir())
-	h.files, h.write = real.Files(), real.Change().Files()
+func NewHost(tb testing.TB) *Host {
+	tb.Helper()
+	machine := sys.NewReal()
+	h := newHost(tb, tb.TempDir())
+	h.files, h.write = machine.Files(), machine.Change().Files()
 	return h
 }
 
 // NewHostInMemory makes a host whose files are in memory, from "/" on: for
 // modules that have paths of their own, such as /etc/fstab. It needs no
 // privileges to give files to other users.
-func NewHostInMemory(t testing.TB) *Host {
-	t.Helper()
-	h := newHost(t, "/")
+func NewHostInMemory(tb testing.TB) *Host {
+	tb.Helper()
+	h := newHost(tb, "/")
 	memory := sys.NewShadow(bare{h})
 	h.files, h.write = memory.Files(), memory.Change().Files()
 	for _, path := range []string{"/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/var"} {
@@ -115,8 +115,8 @@ func NewHostInMemory(t testing.TB) *Host {
 	return h
 }
 
-func newHost(t testing.TB, root string) *Host {
-	return &Host{Root: root, t: t, State: State{
+func newHost(tb testing.TB, root string) *Host {
+	return &Host{Root: root, t: tb, State: State{
 		Packages: map[string]sys.Package{}, Requires: map[string][]string{}, Manager: "apt",
 		Units: map[string]sys.Unit{}, Fails: map[string]error{},
 		Users:  []sys.User{{Name: "root", Home: "/root", Shell: "/bin/sh"}},
@@ -264,8 +264,8 @@ func (w writer) Run(ctx context.Context, c sys.Command) (sys.Result, error) {
 }
 
 func (h *Host) command(ctx context.Context, c sys.Command, probe bool) (sys.Result, error) {
-	call := Call{Args: c.Args, Dir: c.Dir, Env: c.Env, Probe: probe}
-	if err := call.take(ctx, c); err != nil {
+	call, err := callOf(ctx, c, probe)
+	if err != nil {
 		return sys.Result{}, err
 	}
 	answer, err := h.answerTo(ctx, call)
@@ -284,28 +284,29 @@ func (h *Host) command(ctx context.Context, c sys.Command, probe bool) (sys.Resu
 	return result, nil
 }
 
-// take reads what the command is given.
-func (call *Call) take(ctx context.Context, c sys.Command) error {
+// callOf reads what the command is given.
+func callOf(ctx context.Context, c sys.Command, probe bool) (Call, error) {
+	call := Call{Args: c.Args, Dir: c.Dir, Env: c.Env, Probe: probe}
 	if c.Stdin != nil {
 		text, err := io.ReadAll(c.Stdin)
 		if err != nil {
-			return err
+			return call, err
 		}
 		call.Stdin = string(text)
 	}
 	for _, file := range c.Files {
 		r, err := file.Open(ctx)
 		if err != nil {
-			return err
+			return call, err
 		}
 		text, err := io.ReadAll(r)
 		_ = r.Close() // only read from
 		if err != nil {
-			return err
+			return call, err
 		}
 		call.Files = append(call.Files, string(text))
 	}
-	return nil
+	return call, nil
 }
 
 func (h *Host) answerTo(ctx context.Context, call Call) (func(Call) sys.Result, error) {

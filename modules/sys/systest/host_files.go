@@ -80,7 +80,7 @@ type writingFiles struct{ h *Host }
 
 func (f writingFiles) allow(ctx context.Context, operation string, paths ...string) error {
 	for _, path := range paths {
-		if err := (readingFiles{f.h}).allow(ctx, operation, path, false); err != nil {
+		if err := readingFiles(f).allow(ctx, operation, path, false); err != nil {
 			return err
 		}
 	}

@@ -36,6 +36,7 @@ func TestShadowOverHostInMemory(t *testing.T) {
 // recorder is a test that is meant to fail.
 type recorder struct {
 	testing.TB
+
 	failed int
 }
 

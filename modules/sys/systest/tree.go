@@ -115,7 +115,7 @@ func entryOf(ctx context.Context, files sys.FileReader, path string, info sys.Fi
 		return e, err
 	}
 	e.Xattrs = listXattrs(xattrs)
-	switch info.Type {
+	switch info.Type { //nolint:exhaustive // the others have nothing more
 	case sys.Regular:
 		e.Size = info.Size
 		e.Content, err = Text(ctx, files, path)

@@ -61,8 +61,8 @@ type Connector interface {
 type Summary struct {
 	Hosts       map[string]event.Totals
 	Interrupted bool
-	// Contacted is false when the run ended before any host but the controller
-	// was connected to: then nothing can have changed on one.
+	// Contacted is false when no host was connected to, nor a module run on the
+	// controller: then nothing can have changed anywhere.
 	Contacted bool
 }
 

@@ -92,11 +92,9 @@ func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
 func (l *links) connect(ctx context.Context, target Target) (agent.Runner, error) {
 	began := time.Now()
 	remote := target.Connection.Kind != inventory.Local
-	if remote {
-		l.mu.Lock()
-		l.contacted = true
-		l.mu.Unlock()
-	}
+	l.mu.Lock()
+	l.contacted = true
+	l.mu.Unlock()
 	runner, stats, err := l.connector.Connect(ctx, target, l.contents)
 	if err == nil {
 		if remote {

@@ -160,7 +160,7 @@ func findPlaybook(name string) (source play.Source, folder fs.FS, err error) {
 		if err != nil {
 			return source, nil, err
 		}
-		source = play.Source{FS: os.DirFS("/"), Path: strings.TrimPrefix(file, "/"), Display: name}
+		source = play.OnDisk(os.DirFS("/"), file, name)
 		return source, os.DirFS(filepath.Dir(file)), nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return source, nil, err

@@ -25,14 +25,15 @@ import (
 type Source struct {
 	FS      fs.FS  // a disk (see OnDisk) or an embedded tree
 	Path    string // the playbook within FS, slash separated
-	Display string // how messages and playbook_dir name it; Path when empty
+	Display string // how messages name it; Path when empty
+	Disk    bool   // FS is the controller's file system from its root on: playbook_dir is absolute
 }
 
 // OnDisk is the source of a playbook file of the controller. disk is its file
 // system from the root on, absolute the file's absolute path, and name the path
 // as the operator gave it.
 func OnDisk(disk fs.FS, absolute, name string) Source {
-	return Source{FS: disk, Path: strings.TrimPrefix(filepath.ToSlash(absolute), "/"), Display: name}
+	return Source{FS: disk, Path: strings.TrimPrefix(filepath.ToSlash(absolute), "/"), Display: name, Disk: true}
 }
 
 // Options are what loading needs besides the playbook.
@@ -63,8 +64,8 @@ func Load(ctx context.Context, source Source, registry *modules.Registry, option
 	if l.sources == nil {
 		l.sources = &diag.Sources{}
 	}
-	at := location{fsys: source.FS, path: path.Clean(source.Path), display: cmp.Or(source.Display, source.Path)}
-	l.playbook = &Playbook{Name: at.display, Dir: at.dir().display}
+	at := location{fsys: source.FS, path: path.Clean(source.Path), display: cmp.Or(source.Display, source.Path), disk: source.Disk}
+	l.playbook = &Playbook{Name: at.display, Dir: at.dir().variable()}
 	l.playbookFile(at, surroundings{}, diag.Range{})
 	l.addError(diag.Range{}, ctx.Err())
 	l.playbook.Tags = l.playbook.allTags()
@@ -130,6 +131,16 @@ type location struct {
 	fsys    fs.FS
 	path    string
 	display string
+	disk    bool // fsys is the controller's, from its root on
+}
+
+// variable is how playbook_dir and role_path name the folder: by its absolute
+// path, so that it means the same to a module; an embedded one has none.
+func (p location) variable() string {
+	if p.disk {
+		return "/" + strings.TrimPrefix(p.path, ".")
+	}
+	return p.display
 }
 
 func (p location) dir() location { return p.join("..") }
@@ -166,7 +177,7 @@ func (l *loader) seenFrom(p location, name string) (location, error) {
 	if l.options.Disk == nil {
 		return location{}, fmt.Errorf("%s: an absolute path leads nowhere from here", name)
 	}
-	return location{fsys: l.options.Disk, path: strings.TrimPrefix(path.Clean(name), "/"), display: name}, nil
+	return location{fsys: l.options.Disk, path: strings.TrimPrefix(path.Clean(name), "/"), display: name, disk: true}, nil
 }
 
 // read parses a YAML file, each once. A fault is noted, at the place that named

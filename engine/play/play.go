@@ -29,7 +29,7 @@ import (
 // Playbook is a checked playbook.
 type Playbook struct {
 	Name  string // the file, as it was given
-	Dir   string // its folder, as messages name it: the variable playbook_dir
+	Dir   string // its folder: the variable playbook_dir
 	Plays []*Play
 	// Tags lists every tag that any task has, sorted; always and never are left
 	// out.
@@ -240,7 +240,7 @@ type Include struct {
 // Role is a role as one place uses it.
 type Role struct {
 	Name   string
-	Dir    string // its folder, as messages name it: the variable role_path
+	Dir    string // its folder: the variable role_path
 	Range  diag.Range
 	Parent *Role // the role that depends on it or imports it; nil for a play's own
 

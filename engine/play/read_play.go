@@ -33,8 +33,8 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 	}
 	p.Layers = l.withVars(f, around.layers, scope.PlayVars)
 	around.layers = nil
-	if around.home.display != l.playbook.Dir {
-		own := scope.Plain(map[string]any{"playbook_dir": around.home.display}, diag.Range{})
+	if home := around.home.variable(); home != l.playbook.Dir {
+		own := scope.Plain(map[string]any{"playbook_dir": home}, diag.Range{})
 		p.Layers = append(p.Layers, scope.Layer{Level: scope.Magic, Vars: own})
 	}
 	l.varsFiles(f, p, around)

@@ -154,7 +154,7 @@ func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around s
 	if !ok {
 		return nil, false
 	}
-	r := &Role{Name: path.Base(name), Dir: folder.display, Range: at.Range, Parent: around.role, folder: folder, given: files.given, params: files.params}
+	r := &Role{Name: path.Base(name), Dir: folder.variable(), Range: at.Range, Parent: around.role, folder: folder, given: files.given, params: files.params}
 	r.defaults = l.roleVars(folder, "defaults", files.defaults, at)
 	r.vars = l.roleVars(folder, "vars", files.vars, at)
 	around.chain = append(slices.Clone(around.chain), "role "+name)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -182,8 +182,11 @@ func (h *Host) magic(from *inventory.Host) *Vars {
 		"ansible_facts":            fixed(&h.factTable),
 	}}
 	if file := from.Range.File; file != "" {
+		if absolute, err := filepath.Abs(file); err == nil {
+			file = absolute // so that it means the same to a module
+		}
 		v.variables["inventory_file"] = fixed(file)
-		v.variables["inventory_dir"] = fixed(path.Dir(file))
+		v.variables["inventory_dir"] = fixed(filepath.Dir(file))
 	}
 	return v
 }

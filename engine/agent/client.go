@@ -13,8 +13,8 @@ import (
 )
 
 // cancelGrace is how long a cancelled task may take to end on the host before
-// its caller is let go.
-const cancelGrace = 10 * time.Second
+// its caller is let go: longer than package sys takes to kill a stubborn command.
+const cancelGrace = 15 * time.Second
 
 // Client is the controller's end of one agent.
 type Client struct {

@@ -31,8 +31,8 @@ type ServeOptions struct {
 	Build    string                  // digest of the program, for the banner
 	// Silence overrides how long the controller may be silent.
 	Silence time.Duration
-	// Grace is how long a task may take to end after the controller has gone;
-	// 0 means 5 s.
+	// Grace is how long a task may take to end after the controller has gone; 0
+	// means 15 s: longer than package sys takes to kill a stubborn command.
 	Grace time.Duration
 }
 
@@ -111,7 +111,7 @@ func (s *server) end() error {
 	}()
 	grace := s.Grace
 	if grace == 0 {
-		grace = 5 * time.Second
+		grace = 15 * time.Second
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()

@@ -472,10 +472,11 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// alive reports whether a process of this machine runs.
+// alive reports whether a process of this machine runs; one that waits only to
+// be reaped does not.
 func alive(pid string) bool {
-	_, err := os.Stat("/proc/" + strings.TrimSpace(pid))
-	return err == nil
+	stat, err := os.ReadFile("/proc/" + strings.TrimSpace(pid) + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
 func TestNothingStaysBehind(t *testing.T) {

@@ -143,13 +143,16 @@ func (a *BlockinfileArgs) editor() (*blockEditor, error) {
 	return e, nil
 }
 
-// edit takes out the old block, if there is one, and puts the new one there.
+// edit takes out the old block, if there is one, and puts the new one there. Of
+// several blocks the last counts, but absent takes them all.
 func (e *blockEditor) edit(text string) (string, error) {
 	lines := splitLines(text)
 	at, end, err := e.find(lines)
 	switch {
 	case err != nil:
 		return "", err
+	case at >= 0 && len(e.block) == 0:
+		return e.edit(strings.Join(slices.Delete(lines, at, end), "")) // there may be more
 	case at >= 0:
 		lines = slices.Delete(lines, at, end)
 	case len(e.block) == 0:

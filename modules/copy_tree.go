@@ -2,8 +2,11 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -21,6 +24,9 @@ func (a *CopyArgs) planTree(ctx context.Context, host sys.Reader, source Tree) (
 	}
 	root, err := a.treeRoot(ctx, host, source)
 	if err != nil {
+		return Plan{}, err
+	}
+	if err := apart(ctx, host, source, root.path, nodes); err != nil {
 		return Plan{}, err
 	}
 	copying := treeCopy{args: a, root: root.path}
@@ -41,6 +47,35 @@ func (a *CopyArgs) planTree(ctx context.Context, host sys.Reader, source Tree) (
 		result["src"] = source.Origin
 	}
 	return Plan{Steps: orSummary(root.path, copying.steps), Result: result}, nil
+}
+
+// apart refuses a copy that would write into its own source.
+func apart(ctx context.Context, host sys.Reader, source Tree, root string, nodes []*treeNode) error {
+	if source.Path == "" {
+		return nil
+	}
+	root, err := realestPath(ctx, host, root)
+	if err != nil {
+		return err
+	}
+	into := strings.HasPrefix(root+"/", source.Path+"/")
+	for _, n := range nodes {
+		into = into || path.Join(root, n.path) == source.Path
+	}
+	if into {
+		return fmt.Errorf("src %s cannot be copied to %s, which lies within it", source.Origin, root)
+	}
+	return nil
+}
+
+// realestPath resolves the links in as much of p as exists.
+func realestPath(ctx context.Context, host sys.Reader, p string) (string, error) {
+	real, err := realpath(ctx, host.Files(), p)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return real, err
+	}
+	folder, err := realestPath(ctx, host, path.Dir(p))
+	return path.Join(folder, path.Base(p)), err
 }
 
 // treeRoot is the directory on the host that stands for that of the source.

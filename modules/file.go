@@ -230,6 +230,18 @@ func missingFrom(ctx context.Context, host sys.Reader, at found) ([]found, error
 	}
 }
 
+// needsFolder refuses to make a file, which makes no folders, where there is none.
+func needsFolder(ctx context.Context, host sys.Reader, at found) error {
+	if at.exists {
+		return nil
+	}
+	missing, err := missingFrom(ctx, host, at)
+	if err == nil && len(missing) > 1 {
+		err = fmt.Errorf("%s cannot be made: there is no directory %s", at.path, path.Dir(at.path))
+	}
+	return err
+}
+
 // planAttributes sets the attributes of what is there.
 func (a *FileArgs) planAttributes(ctx context.Context, host sys.Reader, at found) ([]Step, error) {
 	switch {
@@ -284,6 +296,9 @@ func (a *FileArgs) planLink(ctx context.Context, host sys.Reader, at found) ([]S
 	}
 	leads, err := a.linkTarget(ctx, host, at, target)
 	if err != nil {
+		return nil, err
+	}
+	if err := needsFolder(ctx, host, at); err != nil {
 		return nil, err
 	}
 	var steps []Step
@@ -365,6 +380,9 @@ func (a *FileArgs) planHardLink(ctx context.Context, host sys.Reader, at found) 
 	case source.info.Type == sys.Directory:
 		return nil, fmt.Errorf("%s is a directory; hard links to those cannot be made", a.Src)
 	}
+	if err := needsFolder(ctx, host, at); err != nil {
+		return nil, err
+	}
 	same := at.exists && at.info.Inode == source.info.Inode && at.info.Dev == source.info.Dev
 	var steps []Step
 	if !same {
@@ -381,6 +399,9 @@ func (a *FileArgs) planHardLink(ctx context.Context, host sys.Reader, at found) 
 func (a *FileArgs) planTouch(ctx context.Context, host sys.Reader, at found) ([]Step, error) {
 	if at.exists {
 		return a.planAttributes(ctx, host, at)
+	}
+	if err := needsFolder(ctx, host, at); err != nil {
+		return nil, err
 	}
 	wish := put{file: at, content: textContent(""), after: change.Text(""), fresh: newFileMode, options: WriteOptions{FileAttributes: a.FileAttributes}}
 	steps, _, err := wish.steps(ctx, host)

@@ -15,7 +15,7 @@ import (
 // caller passes a shadow. Cancelling ctx ends it between or within steps; the
 // outcome then names what was done.
 func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
-	plan, err := m.Plan(ctx, sys.ReadOnly(host))
+	plan, err := m.Plan(ctx, sys.ReadOnly(namesOnce(host)))
 	out := Outcome{Status: OK, Result: Result{}}
 	maps.Copy(out.Result, plan.Result)
 	if err != nil { // a plan may say what it found before it failed: uri's status
@@ -29,8 +29,12 @@ func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
 	if len(plan.Steps) == 0 {
 		return out
 	}
+	acting := host
+	if emit.Output != nil {
+		acting = output{host, emit.Output}
+	}
 	for _, step := range plan.Steps {
-		if err := do(ctx, step, host, emit, &out); err != nil {
+		if err := do(ctx, step, acting, emit, &out); err != nil {
 			return ended(err, out)
 		}
 	}
@@ -39,6 +43,26 @@ func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
 		return out
 	}
 	return verify(ctx, m, host, out)
+}
+
+// output gives what commands with effects print to emit, unless the step wants it.
+type output struct {
+	sys.Host
+	to func(stream string, line []byte)
+}
+
+func (o output) Change() sys.Writer { return outputWriter{o.Host.Change(), o.to} }
+
+type outputWriter struct {
+	sys.Writer
+	to func(stream string, line []byte)
+}
+
+func (w outputWriter) Run(ctx context.Context, c sys.Command) (sys.Result, error) {
+	if c.Output == nil {
+		c.Output = w.to
+	}
+	return w.Writer.Run(ctx, c)
 }
 
 // do shows one step's changes, does it, and records it in out.
@@ -67,7 +91,7 @@ func do(ctx context.Context, step Step, host sys.Host, emit Emit, out *Outcome) 
 
 // verify plans again: what still differs after doing is a fault of the module.
 func verify(ctx context.Context, m Module, host sys.Host, out Outcome) Outcome {
-	rest, err := m.Plan(ctx, sys.ReadOnly(host))
+	rest, err := m.Plan(ctx, sys.ReadOnly(namesOnce(host)))
 	if err != nil {
 		return ended(fmt.Errorf("looking again after the changes: %w", err), out)
 	}

@@ -105,7 +105,7 @@ func (a *CommandArgs) words() ([]string, error) {
 	if len(a.Argv) > 0 {
 		return a.Argv, nil
 	}
-	words, err := splitWords(a.Cmd)
+	words, err := SplitWords(a.Cmd)
 	if err != nil {
 		return nil, fmt.Errorf("cmd: %w", err)
 	}

@@ -59,7 +59,7 @@ func (s composeState) result() map[string]any {
 func (a *ComposeArgs) project(ctx context.Context, host sys.Reader) (*composeProject, error) {
 	p := &composeProject{folder: a.ProjectSrc, name: a.ProjectName, named: a.ProjectName != "", supplied: a.suppliesFiles()}
 	if a.Command != "" {
-		words, err := splitWords(a.Command)
+		words, err := SplitWords(a.Command)
 		if err != nil || len(words) == 0 {
 			return nil, fmt.Errorf("compose: command: %q is no command", a.Command)
 		}
@@ -269,7 +269,7 @@ func waitForDocker(ctx context.Context, host sys.Reader, attempt int) error {
 	if attempt >= dockerPatience {
 		return fmt.Errorf("docker runs but has not answered for %d seconds; see: journalctl -u docker", dockerPatience)
 	}
-	return sys.Pause(ctx, host, time.Second)
+	return host.Pause(ctx, time.Second)
 }
 
 // hashes asks compose for the hash of each service. The files go to it as open
@@ -465,7 +465,7 @@ func (p *composeProject) watch(ctx context.Context, host sys.Reader, services []
 	if err != nil {
 		return err
 	}
-	if err := sys.Pause(ctx, host, settling); err != nil {
+	if err := host.Pause(ctx, settling); err != nil {
 		return err
 	}
 	after, err := p.watched(ctx, host, services)

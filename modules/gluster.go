@@ -189,7 +189,7 @@ func waitForGlusterd(ctx context.Context, host sys.Reader, attempt int) error {
 	if attempt >= glusterPatience {
 		return fmt.Errorf("glusterd runs but has not answered for %d seconds; see /var/log/glusterfs/glusterd.log", glusterPatience)
 	}
-	err = sys.Pause(ctx, host, time.Second)
+	err = host.Pause(ctx, time.Second)
 	if _, unknown := sys.Unknown(err); unknown {
 		return errNoGluster
 	}
@@ -263,7 +263,7 @@ func runGluster(ctx context.Context, host sys.Host, args ...string) (glusterOutp
 		if err == nil || attempt >= glusterPatience || !strings.Contains(err.Error(), "Another transaction is in progress") {
 			return out, err
 		}
-		if err := sys.Pause(ctx, host, time.Second); err != nil {
+		if err := host.Pause(ctx, time.Second); err != nil {
 			return out, err
 		}
 	}

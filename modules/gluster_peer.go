@@ -149,7 +149,7 @@ func probePeer(ctx context.Context, host sys.Host, name string) error {
 				return nil
 			}
 		}
-		if err := sys.Pause(ctx, host, time.Second); err != nil {
+		if err := host.Pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}

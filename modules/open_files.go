@@ -63,7 +63,7 @@ func (a *OpenFilesArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error)
 		if waited.Seconds() >= a.Timeout {
 			return Plan{}, fmt.Errorf("%s is still used by %s; stop them and run again", a.Path, processList(users))
 		}
-		if err := sys.Pause(ctx, host, pause); err != nil {
+		if err := host.Pause(ctx, pause); err != nil {
 			return Plan{}, err
 		}
 	}

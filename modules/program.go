@@ -26,7 +26,7 @@ func wouldCome(ctx context.Context, host sys.Reader, packages ...string) (bool, 
 	if !installed {
 		return false, nil
 	}
-	err = sys.Pause(ctx, host, 0)
+	err = host.Pause(ctx, 0)
 	if _, unknown := sys.Unknown(err); unknown {
 		return true, nil
 	}

@@ -27,7 +27,7 @@ func setupSpec() Spec {
 		Place:   OnHost,
 		New:     func() Module { return &SetupArgs{} },
 		Notes:   []string{"File systems are listed from the mount table and never touched, so that a dead one cannot hang it: mounts have no sizes."},
-		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names: ansible_hostname, ansible_default_ipv4, ansible_os_family, ansible_interfaces, …"}},
+		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names: ansible_hostname, ansible_default_ipv4, ansible_os_family, ansible_interfaces, …; and ansible_addresses, a list of interface, address and network for each address."}},
 		Examples: []Example{{"Only what the network looks like", `
 setup:
   gather_subset: ["!all", network]`}},
@@ -191,7 +191,9 @@ func weekOfYear(t time.Time) int { return (t.YearDay() + 6 - (int(t.Weekday())+6
 func networkFacts(_ context.Context, _ sys.Reader, s sys.System, facts map[string]any) error {
 	var names, all4, all6 []string
 	defaults := map[string]any{}
+	addresses := []any{}
 	for _, i := range s.Interfaces {
+		addresses = append(addresses, addressFacts(i)...)
 		names = append(names, i.Name)
 		fact, v4, v6 := interfaceFact(i)
 		if i.Name != "lo" {
@@ -205,7 +207,20 @@ func networkFacts(_ context.Context, _ sys.Reader, s sys.System, facts map[strin
 	slices.Sort(names)
 	facts["interfaces"], facts["default_ipv4"] = orEmpty(names), defaults
 	facts["all_ipv4_addresses"], facts["all_ipv6_addresses"] = orEmpty(all4), orEmpty(all6)
+	facts["addresses"] = addresses
 	return nil
+}
+
+// addressFacts lists an interface's addresses one by one, so that a playbook can
+// find the interface that has an address. Ansible has no such fact.
+func addressFacts(i sys.Interface) []any {
+	var facts []any
+	for _, cidr := range i.Addresses {
+		if ip, network, err := net.ParseCIDR(cidr); err == nil {
+			facts = append(facts, map[string]any{"interface": i.Name, "address": ip.String(), "network": network.String()})
+		}
+	}
+	return facts
 }
 
 func orEmpty(list []string) []string {

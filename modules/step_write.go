@@ -131,7 +131,7 @@ func checkValidate(command string) error {
 	if !strings.Contains(command, "%s") {
 		return fmt.Errorf("validate: %q has no %%s, which stands for the file to judge", command)
 	}
-	words, err := splitWords(command)
+	words, err := SplitWords(command)
 	if err != nil {
 		return fmt.Errorf("validate: %w", err)
 	}
@@ -149,7 +149,7 @@ func validateContent(ctx context.Context, host sys.Reader, command string, conte
 	if command == "" {
 		return nil
 	}
-	args, err := splitWords(command)
+	args, err := SplitWords(command)
 	if err != nil {
 		return fmt.Errorf("validate: %w", err)
 	}

@@ -106,12 +106,12 @@ func (a *WaitForArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 		result["path"] = a.Path
 	}
 	if a.Port == 0 && a.Path == "" {
-		err := sys.Pause(ctx, host, seconds(a.Timeout))
+		err := host.Pause(ctx, seconds(a.Timeout))
 		result["elapsed"] = int(time.Since(began).Seconds())
 		return Plan{Result: result}, err
 	}
 	if a.Delay > 0 {
-		if err := sys.Pause(ctx, host, seconds(a.Delay)); err != nil {
+		if err := host.Pause(ctx, seconds(a.Delay)); err != nil {
 			return Plan{Result: result}, err
 		}
 	}
@@ -127,7 +127,7 @@ func (a *WaitForArgs) wait(ctx context.Context, host sys.Reader, re *regexp.Rege
 			return err
 		}
 		left := seconds(a.Timeout) - time.Since(began)
-		if err := sys.Pause(ctx, host, max(0, min(seconds(a.Sleep), left))); err != nil {
+		if err := host.Pause(ctx, max(0, min(seconds(a.Sleep), left))); err != nil {
 			return err
 		}
 		if left <= 0 {

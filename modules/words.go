@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// splitWords splits a command line as a POSIX shell (and Ansible, through
+// SplitWords splits a command line as a POSIX shell (and Ansible, through
 // Python's shlex) would, without expanding anything.
-func splitWords(line string) ([]string, error) {
+func SplitWords(line string) ([]string, error) {
 	var s wordSplitter
 	for _, r := range line {
 		s.take(r)
@@ -65,7 +65,7 @@ func (s *wordSplitter) end() ([]string, error) {
 	return s.words, nil
 }
 
-// quoteWords writes words so that splitWords, and a reader, can tell them apart.
+// quoteWords writes words so that SplitWords, and a reader, can tell them apart.
 func quoteWords(words []string) string {
 	quoted := make([]string, 0, len(words))
 	for _, word := range words {

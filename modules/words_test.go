@@ -25,7 +25,7 @@ func TestSplitWords(t *testing.T) {
 		{line: `echo a\`, err: "last backslash"},
 	}
 	for _, test := range tests {
-		words, err := splitWords(test.line)
+		words, err := SplitWords(test.line)
 		if test.err != "" {
 			if err == nil || !strings.Contains(err.Error(), test.err) {
 				t.Errorf("%q: got error %v, want %q", test.line, err, test.err)
@@ -43,9 +43,9 @@ func FuzzSplitWords(f *testing.F) {
 	f.Add("ls", "-l")
 	f.Add(`a"b\`, "it's")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		_, _ = splitWords(a) // any text, without panic
+		_, _ = SplitWords(a) // any text, without panic
 		want := []string{strings.ToValidUTF8(a, "?"), strings.ToValidUTF8(b, "?")}
-		got, err := splitWords(quoteWords(want))
+		got, err := SplitWords(quoteWords(want))
 		if err != nil || !cmp.Equal(want, got) {
 			t.Errorf("%q came back as %q, %v", want, got, err)
 		}

@@ -395,11 +395,6 @@ type observed struct {
 
 func (o observed) Change() sys.Writer { return observedWriter{o.Host.Change(), o.line} }
 
-// Pause is handed on, since embedding the interface hides it.
-func (o observed) Pause(ctx context.Context, d time.Duration) error {
-	return sys.Pause(ctx, o.Host, d)
-}
-
 type observedWriter struct {
 	sys.Writer
 	line func(stream string, line []byte)

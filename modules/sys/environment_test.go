@@ -26,16 +26,16 @@ func TestEnvironmentOfInnerContextWins(t *testing.T) {
 func TestPause(t *testing.T) {
 	shadow := &Shadow{}
 	for name, host := range map[string]Reader{"shadow": shadow, "read-only shadow": ReadOnly(shadow)} {
-		if _, ok := Unknown(Pause(t.Context(), host, time.Hour)); !ok {
+		if _, ok := Unknown(host.Pause(t.Context(), time.Hour)); !ok {
 			t.Errorf("%s: time passed", name)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Pause(ctx, &Real{}, time.Hour); !errors.Is(err, context.Canceled) {
+	if err := (&Real{}).Pause(ctx, time.Hour); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
-	if err := Pause(t.Context(), ReadOnly(&Real{}), time.Millisecond); err != nil {
+	if err := ReadOnly(&Real{}).Pause(t.Context(), time.Millisecond); err != nil {
 		t.Errorf("real: got %v", err)
 	}
 }

@@ -5,16 +5,8 @@ import (
 	"time"
 )
 
-// Pause lets d pass on the host, for a module that waits for something. In a
-// shadow time changes nothing, so that its answer is an *UnknownError at once: a
-// wait whose condition does not hold yet is deferred there, not sat out.
-// Cancelling ctx ends it with ctx's error.
-func Pause(ctx context.Context, host Reader, d time.Duration) error {
-	if h, ok := host.(interface {
-		Pause(ctx context.Context, d time.Duration) error
-	}); ok {
-		return h.Pause(ctx, d)
-	}
+// Pause lets d pass.
+func (r *Real) Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -31,9 +23,4 @@ func (sh *Shadow) Pause(ctx context.Context, _ time.Duration) error {
 		return err
 	}
 	return &UnknownError{What: "what comes with time", Because: "nothing happens on the host meanwhile"}
-}
-
-// Pause is handed on, since embedding the interface hides it.
-func (r readOnly) Pause(ctx context.Context, d time.Duration) error {
-	return Pause(ctx, r.Reader, d)
 }

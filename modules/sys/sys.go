@@ -38,6 +38,10 @@ type Reader interface {
 	// shadow really runs it. A program that is not installed is an error for
 	// which errors.Is(err, exec.ErrNotFound) holds; a non-zero exit is no error.
 	Probe(ctx context.Context, c Command) (Result, error)
+	// Pause lets d pass on the host, for a module that waits for something. In a
+	// shadow time changes nothing, so that its answer is an *UnknownError at once:
+	// a wait whose condition does not hold yet is deferred there, not sat out.
+	Pause(ctx context.Context, d time.Duration) error
 }
 
 // Host is a Reader that can also be changed.
@@ -68,6 +72,9 @@ type readOnly struct{ Reader }
 type UnknownError struct {
 	What    string // what was asked for: "content of /etc/foo"
 	Because string // why it cannot be known: "package foo would be installed"
+	// Type is set for a file of which nothing else is known: what an unmount
+	// leaves is a directory.
+	Type FileType
 }
 
 func (e *UnknownError) Error() string {

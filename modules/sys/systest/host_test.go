@@ -58,7 +58,7 @@ func TestHostFailsOnWhatItDoesNotExpect(t *testing.T) {
 			_, err := h.Network().Dial(ctx, "tcp", "10.0.0.1:80")
 			return err
 		},
-		"waiting": func(h *systest.Host) error { return sys.Pause(ctx, h, time.Second) },
+		"waiting": func(h *systest.Host) error { return h.Pause(ctx, time.Second) },
 		"reading elsewhere": func(h *systest.Host) error {
 			_, err := h.Files().Open(ctx, "/etc/passwd")
 			return err

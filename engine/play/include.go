@@ -153,6 +153,7 @@ func (l *loader) newInclude(what string, a action, f *syntax.Fields, o includeOp
 		l.notYet(a.key.Range, "%s among handlers", what)
 	}
 	inner := around
+	inner.private = true
 	t := l.newTask(f, what, around)
 	inner.layers = around.layers
 	if layer := l.withVars(f, nil, scope.IncludeParams); len(layer) > 0 {

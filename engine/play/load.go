@@ -119,7 +119,8 @@ type surroundings struct {
 	home      location // of the playbook
 	chain     []string // the files and roles that led here, to notice a ring
 	notify    []*Notify
-	handlers  bool
+	handlers  bool // handlers are read
+	private   bool // what an include brings keeps its roles' variables to itself
 }
 
 func (l *loader) add(d diag.Diagnostic) { l.found.Add(d) }

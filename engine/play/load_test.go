@@ -366,3 +366,10 @@ func TestBatches(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestBrokenYAML(t *testing.T) {
+	p, _, found := loadFiles(t, map[string]string{"site.yml": "- hosts: all\n  tasks:\n    - copy: {src: a\n    - ping:\n"})
+	if p != nil || len(found) != 1 || found[0].Range.File != "site.yml" || found[0].Range.Start.Line < 3 {
+		t.Error(found)
+	}
+}

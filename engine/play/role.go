@@ -16,7 +16,8 @@ import (
 type roleFiles struct {
 	tasks, vars, defaults, handlers string
 	given, params                   *scope.Vars
-	public                          bool // the play sees its variables
+	public                          bool  // the play sees its variables
+	neededBy                        *Role // the role that depends on it
 }
 
 func (l *loader) roleFiles(o includeOptions) roleFiles {
@@ -51,20 +52,20 @@ func (l *loader) roles(f *syntax.Fields, around surroundings) []Step {
 	seen := map[string]bool{}
 	var steps []Step
 	for _, item := range items {
-		steps = append(steps, l.roleEntry(item, around, seen)...)
+		steps = append(steps, l.roleEntry(item, around, seen, nil)...)
 	}
 	return steps
 }
 
 // roleEntry reads one entry of `roles:` or of a role's dependencies: a name, or
 // a mapping with keywords and, under any other key, parameters.
-func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[string]bool) []Step {
+func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[string]bool, neededBy *Role) []Step {
 	if item.IsScalar() {
 		name, ok := l.literalText(item, "the name of a role")
 		if !ok {
 			return nil
 		}
-		steps, _ := l.useRole(name, item, roleFiles{}, around, seen)
+		steps, _ := l.useRole(name, item, roleFiles{public: !around.private, neededBy: neededBy}, around, seen)
 		return steps
 	}
 	f, err := item.Fields()
@@ -91,7 +92,7 @@ func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[stri
 	}
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
-	files := roleFiles{given: l.compileVars(f), params: l.roleParams(f)}
+	files := roleFiles{given: l.compileVars(f), params: l.roleParams(f), public: !around.private, neededBy: neededBy}
 	steps, _ := l.useRole(name, node, files, around, seen)
 	return steps
 }
@@ -138,7 +139,7 @@ func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []S
 	around.defaults = l.moduleDefaults(f, around.defaults)
 	around.layers = l.withVars(f, around.layers, scope.TaskVars)
 	files := l.roleFiles(o)
-	files.public = true
+	files.public = !around.private
 	steps, _ := l.useRole(name, o.name, files, around, nil)
 	return steps
 }
@@ -166,7 +167,10 @@ func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around s
 	inner.role, inner.dir = r, folder.join("tasks")
 	steps := l.dependencies(r, meta, inner, seen)
 	inner.layers = append(slices.Clip(around.layers), r.layers()...)
-	if seen != nil || files.public {
+	if files.neededBy != nil {
+		files.neededBy.needs = append(files.neededBy.needs, r)
+	}
+	if files.public {
 		around.play.Roles = append(around.play.Roles, r)
 		around.play.Layers = append(around.play.Layers, r.public()...)
 	}
@@ -400,13 +404,7 @@ func (l *loader) dependencies(r *Role, m meta, around surroundings, seen map[str
 	}
 	var steps []Step
 	for _, item := range m.dependencies {
-		before := len(around.play.Roles)
-		steps = append(steps, l.roleEntry(item, around, seen)...)
-		for _, needed := range around.play.Roles[before:] {
-			if needed.Parent == r {
-				r.needs = append(r.needs, needed)
-			}
-		}
+		steps = append(steps, l.roleEntry(item, around, seen, r)...)
 	}
 	return steps
 }

@@ -145,7 +145,7 @@ type FileReader interface {
 type Space struct{ Free, Total, FreeInodes uint64 } // bytes, bytes, count
 
 // Attributes of a file. A nil field means: as the old file has it, or the
-// system's default for a new one.
+// system's default for a new one. A file that is written is new as to its times.
 type Attributes struct {
 	Mode                *uint32
 	UID, GID            *int

@@ -41,23 +41,25 @@ func (e *TimeoutError) Error() string {
 // Timeout makes the error one of those that os.IsTimeout knows.
 func (e *TimeoutError) Timeout() bool { return true }
 
-// realCommands starts programs. It has no state.
-type realCommands struct{}
+// realCommands starts programs.
+type realCommands struct {
+	grace time.Duration // between SIGTERM and SIGKILL
+}
 
-func newRealCommands() *realCommands { return &realCommands{} }
+func newRealCommands() *realCommands { return &realCommands{grace: killGrace} }
 
 // Probe runs a command that only reads.
-func (*realCommands) Probe(ctx context.Context, c Command) (Result, error) { return run(ctx, c) }
+func (r *realCommands) Probe(ctx context.Context, c Command) (Result, error) { return r.run(ctx, c) }
 
 // Run runs a command with effects. For the machine itself there is no difference.
-func (*realCommands) Run(ctx context.Context, c Command) (Result, error) { return run(ctx, c) }
+func (r *realCommands) Run(ctx context.Context, c Command) (Result, error) { return r.run(ctx, c) }
 
 // run starts c in its own process group and waits for its end. When ctx ends, the
 // timeout is over or the output grows too long, the group gets SIGTERM and a
 // little later SIGKILL; the result then holds what was printed until then. What
 // the program leaves in the background of its own accord lives on. c.Stdin must
 // come to an end by itself: a reader that blocks cannot be called off.
-func run(ctx context.Context, c Command) (Result, error) {
+func (r *realCommands) run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
@@ -74,17 +76,17 @@ func run(ctx context.Context, c Command) (Result, error) {
 	cmd.ExtraFiles = files
 	out := newOutput(c)
 	cmd.Stdout, cmd.Stderr = out.stream("stdout"), out.stream("stderr")
-	r := Result{Start: time.Now()}
+	result := Result{Start: time.Now()}
 	if err := start(cmd); err != nil {
 		return Result{}, err
 	}
-	ended, err := await(ctx, cmd, c, out)
-	r.End = time.Now()
-	r.Stdout, r.Stderr = out.close()
+	ended, err := r.await(ctx, cmd, c, out)
+	result.End = time.Now()
+	result.Stdout, result.Stderr = out.close()
 	if ended {
-		r.Code = exitCode(cmd.ProcessState)
+		result.Code = exitCode(cmd.ProcessState)
 	}
-	return r, err
+	return result, err
 }
 
 func start(cmd *exec.Cmd) error {
@@ -177,7 +179,7 @@ func executable(path string) error {
 // await waits for cmd's end and ends it when it must. ended is false for a
 // process that even SIGKILL did not end; the goroutine that waits for it stays
 // until the kernel lets it go.
-func await(ctx context.Context, cmd *exec.Cmd, c Command, out *output) (ended bool, err error) {
+func (r *realCommands) await(ctx context.Context, cmd *exec.Cmd, c Command, out *output) (ended bool, err error) {
 	name := filepath.Base(c.Args[0])
 	exited, reap, reaped := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -205,7 +207,7 @@ func await(ctx context.Context, cmd *exec.Cmd, c Command, out *output) (ended bo
 		cause = out.tooLong(name)
 	}
 	defer close(reap)
-	if !endGroup(cmd.Process.Pid, exited) {
+	if !r.endGroup(cmd.Process.Pid, exited) {
 		return false, fmt.Errorf("%w; process %d cannot be killed, it hangs in the kernel", cause, cmd.Process.Pid)
 	}
 	reap <- struct{}{}
@@ -243,9 +245,9 @@ func waitUntilZombie(pid int) {
 
 // endGroup asks the whole group to end and then kills what is left of it. It
 // reports whether the leader has ended.
-func endGroup(pgid int, exited <-chan struct{}) bool {
+func (r *realCommands) endGroup(pgid int, exited <-chan struct{}) bool {
 	_ = syscall.Kill(-pgid, syscall.SIGTERM) // no such process: nothing to end
-	deadline := time.Now().Add(killGrace)
+	deadline := time.Now().Add(r.grace)
 	for time.Now().Before(deadline) && groupAlive(pgid) {
 		time.Sleep(20 * time.Millisecond)
 	}

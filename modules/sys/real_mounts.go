@@ -94,7 +94,7 @@ func (m *realMounts) Unmount(ctx context.Context, target string) error {
 	case r.Code == 0:
 		return nil
 	case strings.Contains(string(r.Stderr), "busy"):
-		return busy(target, table)
+		return busy(ctx, target, table)
 	}
 	return fmt.Errorf("unmount %s: %s", target, said(r))
 }
@@ -118,17 +118,24 @@ func said(r Result) string {
 	return fmt.Sprintf("ended with code %d and said nothing", r.Code)
 }
 
-func busy(target string, table []Mount) error {
+// busy names who is in the way of an unmount, as far as it can be seen.
+func busy(ctx context.Context, target string, table []Mount) error {
 	var holders []string
 	for _, mount := range table {
 		if mount.Target != target && isWithin(mount.Target, target) {
 			holders = append(holders, "the mount at "+mount.Target)
 		}
 	}
-	holders = append(holders, holdersOf("/proc", target)...)
+	users, err := newRealProcesses().Using(ctx, target)
+	if err != nil {
+		return fmt.Errorf("unmount %s: it is busy; looking for who uses it: %w", target, err)
+	}
+	for _, user := range users {
+		holders = append(holders, fmt.Sprintf("%s (process %d)", user.Name, user.PID))
+	}
 	if len(holders) == 0 {
-		return fmt.Errorf("unmount %s: it is busy; no process of this mount namespace was seen to hold it, "+
-			"so look into containers, NFS exports, loop devices and swap files", target)
+		return fmt.Errorf("unmount %s: it is busy, and no process is seen that uses it; "+
+			"look for NFS exports, loop devices and swap files on it", target)
 	}
 	const most = 8
 	if more := len(holders) - most; more > 0 {
@@ -137,31 +144,8 @@ func busy(target string, table []Mount) error {
 	return fmt.Errorf("unmount %s: it is held by %s", target, strings.Join(holders, ", "))
 }
 
-// holdersOf names the processes that have their folder, root, program, an open
-// file or a mapped one at or below target. It reads links in proc only, which
-// never touches the file system in question, and misses what it may not see.
-func holdersOf(proc, target string) []string {
-	processes, err := os.ReadDir(proc)
-	if err != nil {
-		return nil
-	}
-	var holders []string
-	for _, p := range processes {
-		if strings.Trim(p.Name(), "0123456789") != "" {
-			continue
-		}
-		dir := filepath.Join(proc, p.Name())
-		if holds(dir, target) {
-			name, err := os.ReadFile(filepath.Join(dir, "comm"))
-			if err != nil {
-				continue // ended meanwhile
-			}
-			holders = append(holders, fmt.Sprintf("%s (process %s)", strings.TrimSpace(string(name)), p.Name()))
-		}
-	}
-	return holders
-}
-
+// holds reports whether the process with this folder in proc has its folder, its
+// root, its program, an open file or a mapped one at or below target.
 func holds(dir, target string) bool {
 	links := []string{"cwd", "root", "exe"}
 	open, err := os.ReadDir(filepath.Join(dir, "fd"))

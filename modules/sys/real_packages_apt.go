@@ -87,10 +87,10 @@ func parseDpkg(text string) (map[string]Package, error) {
 	return state, nil
 }
 
-// readOnly are the options that keep apt from writing its caches while it only
-// looks. The one of the lists is used where it is up to date: it saves a second.
+// readOnly are the options that keep apt from writing its caches and its planner's
+// log while it only looks. The one of the lists is used where it is up to date: it saves a second.
 func (*apt) readOnly() []string {
-	options := []string{"-o", "Dir::Cache::pkgcache="}
+	options := []string{"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Log::Planner=/dev/null"}
 	if !newerThan(aptSrcCache, aptLists, "/etc/apt/sources.list", "/etc/apt/sources.list.d") {
 		options = append(options, "-o", "Dir::Cache::srcpkgcache=")
 	}

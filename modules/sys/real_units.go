@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -180,6 +181,12 @@ func (u *realUnits) Get(ctx context.Context, name string) (Unit, error) {
 			}
 			unit.MainPID, _ = pid.Value.Value().(uint32)
 		}
+		if !unit.NeedReload && unit.Load == "loaded" {
+			dropIns, _ := properties["DropInPaths"].([]string)
+			if unit.NeedReload, err = unread(unit.Name, dropIns); err != nil {
+				return err
+			}
+		}
 		unit.Oneshot, err = oneshot(ctx, conn, unit.Name)
 		return err
 	})
@@ -191,6 +198,34 @@ func (u *realUnits) Get(ctx context.Context, name string) (Unit, error) {
 	}
 	return unit, nil
 }
+
+// unread reports whether there is a drop-in that systemd has not read. It sees
+// that by itself only when it knew the drop-in's folder at its last reload.
+func unread(name string, read []string) (bool, error) {
+	seen := map[string]bool{}
+	for _, file := range read {
+		seen[path.Base(file)] = true
+	}
+	for _, folder := range unitFolders {
+		for _, base := range unitFileNames(name) {
+			files, err := filepath.Glob(filepath.Join(folder, globEscape(base)+".d", "*.conf"))
+			if err != nil {
+				return false, err
+			}
+			for _, file := range files {
+				if known := path.Base(file); !seen[known] {
+					seen[known] = true // the first one counts
+					if to, err := os.Readlink(file); err != nil || to != "/dev/null" {
+						return true, nil
+					}
+				}
+			}
+		}
+	}
+	return false, nil
+}
+
+func globEscape(name string) string { return strings.ReplaceAll(name, `\`, `\\`) }
 
 // oneshot reports whether the unit is a service that is over once its program ends.
 func oneshot(ctx context.Context, conn *dbus.Conn, name string) (bool, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -106,18 +105,13 @@ func (u *shadowUnits) get(ctx context.Context, name string) (predicted, error) {
 	if o == nil {
 		o = &unitOverlay{}
 	}
-	switch {
-	case under.Load == "not-found" && o.load == "":
-		if unit, err = u.appeared(ctx, unit, o); err != nil {
-			return predicted{}, err
-		}
-	default:
-		if err := u.refreshed(ctx, &unit.Unit, o); err != nil {
+	if under.Load == "not-found" && o.load == "" {
+		if unit, err = u.appeared(ctx, unit); err != nil {
 			return predicted{}, err
 		}
 	}
 	o.over(&unit)
-	return unit, nil
+	return unit, u.refreshed(ctx, &unit.Unit, o)
 }
 
 func (o *unitOverlay) over(unit *predicted) {
@@ -129,6 +123,13 @@ func (o *unitOverlay) over(unit *predicted) {
 			*f.field = strings.TrimPrefix(f.recorded, absentFile)
 		}
 	}
+	if unit.Load == "not-found" {
+		if unit.Active == "inactive" {
+			unit.File = "" // its file went after it was enabled or disabled
+		} else {
+			unit.Load = "loaded" // what runs is kept in memory
+		}
+	}
 	if o.restarted || unit.Active == "inactive" {
 		unit.MainPID = 0
 	}
@@ -138,7 +139,7 @@ func (o *unitOverlay) over(unit *predicted) {
 }
 
 // appeared is a unit that the host beneath does not have.
-func (u *shadowUnits) appeared(ctx context.Context, unit predicted, o *unitOverlay) (predicted, error) {
+func (u *shadowUnits) appeared(ctx context.Context, unit predicted) (predicted, error) {
 	fragment, err := u.sh.readFragment(ctx, unit.Name)
 	if err != nil {
 		return predicted{}, err
@@ -149,10 +150,9 @@ func (u *shadowUnits) appeared(ctx context.Context, unit predicted, o *unitOverl
 		if fragment.masks {
 			unit.Load = "masked"
 		}
-		if unit.File, err = u.sh.fileState(ctx, unit.Name, fragment); err != nil {
-			return predicted{}, err
-		}
-		return unit, u.refreshed(ctx, &unit.Unit, o)
+		unit.Oneshot = fragment.ends()
+		unit.File, err = u.sh.fileState(ctx, unit.Name, fragment)
+		return unit, err
 	}
 	for _, a := range u.arrivals {
 		unit.Load, unit.Active, unit.Sub, unit.File = "loaded", "inactive", "dead", "disabled"
@@ -185,7 +185,7 @@ func (u *shadowUnits) refreshed(ctx context.Context, unit *Unit, o *unitOverlay)
 	if now.signature() != read {
 		// systemd keeps in memory only what runs or what another unit refers to;
 		// anything else it reads anew each time.
-		unit.NeedReload = unit.Active != "inactive" || o.active != "" && o.active != "inactive" || strings.HasPrefix(unit.File, "enabled")
+		unit.NeedReload = unit.Active != "inactive" || strings.HasPrefix(unit.File, "enabled")
 	}
 	if before.fragment() != "" && now.fragment() == "" && !unit.NeedReload {
 		unit.Load, unit.File = "not-found", ""
@@ -242,23 +242,22 @@ func (u *shadowUnits) running(ctx context.Context, unit predicted) (active, sub 
 		return "active", runningSub[suffix], nil
 	}
 	fragment, err := u.sh.readFragment(ctx, unit.Name)
-	if err != nil || fragment.value("Service", "Type") != "oneshot" {
-		return "active", "running", err
-	}
-	if slices.Contains(yes, strings.ToLower(fragment.value("Service", "RemainAfterExit"))) {
+	switch {
+	case err != nil:
+		return "", "", err
+	case unit.Oneshot || fragment.ends():
+		return "inactive", "dead", nil
+	case fragment.value("Service", "Type") == "oneshot":
 		return "active", "exited", nil
 	}
-	return "inactive", "dead", nil
+	return "active", "running", nil
 }
 
-var (
-	yes        = []string{"yes", "true", "on", "1", "y", "t"}
-	runningSub = map[string]string{
-		".socket": "listening", ".timer": "waiting", ".path": "waiting", ".automount": "waiting",
-		".mount": "mounted", ".device": "plugged", ".target": "active", ".slice": "active",
-		".swap": "active", ".scope": "running",
-	}
-)
+var runningSub = map[string]string{
+	".socket": "listening", ".timer": "waiting", ".path": "waiting", ".automount": "waiting",
+	".mount": "mounted", ".device": "plugged", ".target": "active", ".slice": "active",
+	".swap": "active", ".scope": "running",
+}
 
 // Stop records that the unit would not run.
 func (u *shadowUnits) Stop(ctx context.Context, name string) error {

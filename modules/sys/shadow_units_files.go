@@ -158,6 +158,12 @@ type fragment struct {
 // value is the last assignment to a key of a section.
 func (f fragment) value(section, key string) string { return f.values[section+"."+key] }
 
+// ends reports whether it is a service that does its work and is over then.
+func (f fragment) ends() bool {
+	remains := strings.ToLower(f.value("Service", "RemainAfterExit"))
+	return f.value("Service", "Type") == "oneshot" && !slices.Contains([]string{"yes", "true", "on", "1", "y", "t"}, remains)
+}
+
 // installable reports whether the unit can be enabled.
 func (f fragment) installable() bool {
 	return slices.ContainsFunc([]string{"WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"}, func(key string) bool {

@@ -35,10 +35,10 @@ func TestKeyValues(t *testing.T) {
 
 func TestKeyValuesRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"alone":     `"alone" is not name=value`,
-		"a=1 b":     `"b" is not name=value`,
-		"=1":        `"=1" is not name=value`,
-		"a-b=1":     `"a-b=1" is not name=value`,
+		"alone":     "piece 1 is not name=value; put quotes around a value with spaces",
+		"a=1 b":     "piece 2 is not name=value; put quotes around a value with spaces",
+		"=1":        "piece 1 is not name=value; put quotes around a value with spaces",
+		"a-b=1":     "piece 1 is not name=value; put quotes around a value with spaces",
 		`a="1`:      "a quote is opened and not closed",
 		"a={{ b c ": "{{ is opened and not closed",
 	} {

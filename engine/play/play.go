@@ -49,11 +49,9 @@ type Play struct {
 	Handlers      []*Handler        // in the order in which they run
 	Serial        []BatchSize       // nil: all hosts at once
 	Order         Order             // of the hosts
-	AnyFatal      *Setting[bool]    // any_errors_fatal
 	MaxFail       *Setting[float64] // max_fail_percentage; nil: not said
 	ForceHandlers *Setting[bool]    // run notified handlers of failed hosts too
 	Inherited     Inherited         // what gather_facts runs with
-	Strategy      string            // "linear"
 }
 
 // Stage is a part of a play after which notified handlers are flushed.

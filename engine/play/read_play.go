@@ -18,7 +18,7 @@ import (
 // play reads one play.
 func (l *loader) play(f *syntax.Fields, around surroundings) {
 	l.checkKeywords(f, "a play", playKeywords, slices.Concat(playLater, insidePlay))
-	p := &Play{Range: f.Node.Range, Strategy: "linear", Order: InventoryOrder}
+	p := &Play{Range: f.Node.Range, Order: InventoryOrder}
 	l.playbook.Plays = append(l.playbook.Plays, p)
 	p.Range.End = p.Range.Start
 	p.Hosts = l.hosts(f)
@@ -27,7 +27,6 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
 	p.Inherited = around.inherited
-	p.AnyFatal = p.Inherited.AnyErrorsFatal
 	if p.Name == "" && p.Hosts != nil {
 		p.Name = p.Hosts.Text
 	}

@@ -30,7 +30,6 @@ type Options struct {
 type Run struct {
 	inventory *inventory.Inventory
 	root      *Scope // extra vars and the magic variables of every host
-	extra     *Scope
 	hosts     map[string]*Host
 	hostvars  hostvars
 	groups    map[string]any
@@ -41,8 +40,7 @@ type Run struct {
 func NewRun(env *expression.Environment, inv *inventory.Inventory, o Options) (*Run, diag.List) {
 	r := &Run{inventory: inv, hosts: map[string]*Host{}, groups: groupsOf(inv)}
 	r.hostvars.run = r
-	r.extra = (*Scope)(nil).With(ExtraVars, o.Extra)
-	r.root = r.extra.With(Magic, r.magic(o))
+	r.root = (*Scope)(nil).With(ExtraVars, o.Extra).With(Magic, r.magic(o))
 	c := compiler{env: env, done: map[*inventory.Variable]variable{}}
 	hosts := inv.Hosts()
 	local, _ := inv.Host("localhost")

@@ -385,6 +385,8 @@ func lost(ctx context.Context, err error) modules.Outcome {
 		o.Status, o.Message = modules.Failed, "interrupted; what the host did last is not known"
 	case err == nil:
 		o.Status, o.Message = modules.Failed, "the host told no result"
+	case agent.Refused(err):
+		o.Status, o.Message = modules.Failed, err.Error()
 	default:
 		o.Message = err.Error()
 	}

@@ -45,6 +45,13 @@ func lookThrough(ctx context.Context, host sys.Reader, p string) (found, error) 
 // maxLinks is Linux's own limit of links in one path.
 const maxLinks = 40
 
+// isFolderAtLeast reports whether err says that a directory is there of which
+// nothing else can be known.
+func isFolderAtLeast(err error) bool {
+	unknown, ok := sys.Unknown(err)
+	return ok && unknown.Type == sys.Directory
+}
+
 // realpath resolves every link in p. Only the last part may be missing.
 func realpath(ctx context.Context, files sys.FileReader, p string) (string, error) {
 	real, rest := "/", strings.Split(p, "/")
@@ -65,6 +72,9 @@ func realpath(ctx context.Context, files sys.FileReader, p string) (string, erro
 			return next, nil
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("%s: there is no directory %s: %w", p, next, err)
+		case isFolderAtLeast(err):
+			real = next
+			continue
 		case err != nil:
 			return "", fmt.Errorf("looking at %s: %w", next, err)
 		case info.Type != sys.Symlink:
@@ -130,10 +140,14 @@ func (f found) result(ctx context.Context, host sys.Reader) (Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Result{
+	result := Result{
 		"path": f.path, "state": stateName(f.info), "mode": octal(f.info.Mode),
-		"owner": owner, "group": group, "uid": f.info.UID, "gid": f.info.GID, "size": f.info.Size,
-	}, nil
+		"owner": owner, "group": group, "uid": f.info.UID, "gid": f.info.GID,
+	}
+	if f.info.Type != sys.Directory { // whose size is the file system's own affair
+		result["size"] = f.info.Size
+	}
+	return result, nil
 }
 
 // stateName is Ansible's word for what a file is.
@@ -154,5 +168,5 @@ var attributeReturns = []Return{
 	{Name: "group", Type: "string", Doc: "The group's name, or number."},
 	{Name: "uid", Type: "int", Doc: "The owner's number."},
 	{Name: "gid", Type: "int", Doc: "The group's number."},
-	{Name: "size", Type: "int", Doc: "Its size in bytes."},
+	{Name: "size", Type: "int", Doc: "Its size in bytes; not of a directory."},
 }

@@ -328,6 +328,9 @@ func makeFolders(ctx context.Context, host sys.Reader, target string) ([]Step, e
 	var missing []string
 	for p := target; p != "/"; p = path.Dir(p) {
 		info, err := host.Files().Stat(ctx, p)
+		if isFolderAtLeast(err) {
+			break
+		}
 		there, err := present(err)
 		if err != nil {
 			return nil, fmt.Errorf("looking at %s: %w", p, err)

@@ -36,7 +36,8 @@ func openFilesSpec() Spec {
 		Notes: []string{
 			"A process uses a folder that it has a file open in, that is its working or root directory, or that is mounted in its container. It only reads and never changes anything.",
 		},
-		New: func() Module { return &OpenFilesArgs{} },
+		Place: OnHost,
+		New:   func() Module { return &OpenFilesArgs{} },
 		Returns: []Return{
 			{Name: "path", Type: "string", Doc: "The path."},
 			{Name: "processes", Type: "list", Doc: "Who uses it: a mapping of pid and name for each process."},

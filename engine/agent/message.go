@@ -125,6 +125,13 @@ func (f *failure) err() error {
 
 type remoteError struct{ failure *failure }
 
+// Refused reports whether err is the host's own answer to a call, which means
+// that the host is there and nothing of the call was done.
+func Refused(err error) bool {
+	var refusal remoteError
+	return errors.As(err, &refusal)
+}
+
 func (e remoteError) Error() string { return e.failure.Text }
 
 func (e remoteError) Is(target error) bool {

@@ -203,7 +203,7 @@ func (f *shadowFiles) unmounted(ctx context.Context, target string) error {
 		return wrapPath("unmount", target, unix.EBUSY)
 	}
 	at.up.attach()
-	f.replaceEntry(at, &node{unknown: "what the mount at " + target + " hides shows only when it is gone"})
+	f.replaceEntry(at, &node{folder: at.info.Type == Directory, unknown: "what the mount at " + target + " hides shows only when it is gone"})
 	return nil
 }
 

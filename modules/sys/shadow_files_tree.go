@@ -26,9 +26,10 @@ type node struct {
 	// those before cannot concern it.
 	asOf int
 
-	// At most one of these is set, and then nothing above but asOf.
+	// At most one of removed, unknown and mount is set, and then nothing above but asOf.
 	removed bool
 	unknown string // why it cannot be known
+	folder  bool   // with unknown: it is a directory all the same
 	mount   *mountPoint
 }
 
@@ -65,7 +66,11 @@ func (p *place) known() error {
 	if p.node.unknown == "" {
 		return nil
 	}
-	return &UnknownError{What: p.path(), Because: p.node.unknown}
+	unknown := &UnknownError{What: p.path(), Because: p.node.unknown}
+	if p.node.folder {
+		unknown.Type = Directory
+	}
+	return unknown
 }
 
 func (p *place) directory() error {

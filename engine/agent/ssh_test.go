@@ -150,6 +150,7 @@ func run(t *testing.T, r agent.Runner, k agent.Task) modules.Outcome {
 func say(text string) map[string]any { return map[string]any{"text": text} }
 
 func TestBootstrap(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	c, stats := start(t, h, agent.Options{})
 	if stats.Execs != 2 || stats.UploadedBytes == 0 || !strings.HasPrefix(stats.Machine, "Linux ") {
@@ -210,6 +211,7 @@ func TestLatencyIsPaidOnce(t *testing.T) {
 }
 
 func TestWithoutGzipAndSCP(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"id", "ls", "mkdir", "chmod", "rm", "mv", "uname", "tr", "cat", "sha256sum", "grep", "tail", "find"} {
 		path, err := exec.LookPath(name)
@@ -283,6 +285,7 @@ func TestCacheMustBePrivate(t *testing.T) {
 }
 
 func TestOldProgramsArePruned(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	if err := os.MkdirAll(h.cache(), 0o700); err != nil {
 		t.Fatal(err)
@@ -310,6 +313,7 @@ func TestOldProgramsArePruned(t *testing.T) {
 }
 
 func TestLoginNoise(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{Banner: "Welcome to node1\nrbdplay-agent 1 nonsense"})
 	for range 2 {
 		c, stats := start(t, h, agent.Options{})
@@ -323,6 +327,7 @@ func TestLoginNoise(t *testing.T) {
 }
 
 func TestWrongProgram(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	t.Run("damaged on its way", func(t *testing.T) {
 		lying := &liar{programs(), func(p *agent.Program) { p.SHA256 = strings.Repeat("0", 64) }}
@@ -389,6 +394,7 @@ func fakeSudo(t *testing.T, h *host, script string) {
 }
 
 func TestBecome(t *testing.T) {
+	t.Parallel()
 	ok := `while [ "$1" != -- ]; do shift; done; shift; exec "$@"`
 	ask := `printf '%s' "[rbdplay become password]" >&2; IFS= read -r p
 if [ "$p" = "open sesame" ]; then ` + ok + `; fi
@@ -437,6 +443,7 @@ func TestBecomeIsForRootOnly(t *testing.T) {
 
 // What prints or reads in the agent's process must not touch the connection.
 func TestStdioIsOurs(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	c, _ := start(t, h, agent.Options{})
 	got := run(t, c, task("misbehave", map[string]any{"how": "print"}))
@@ -447,6 +454,7 @@ func TestStdioIsOurs(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	c, _ := start(t, h, agent.Options{})
 	k := task("run", map[string]any{"command": "echo one; echo two >&2; umask; read x; echo $GREETING; exit 3"})
@@ -555,6 +563,7 @@ func TestKilledAgentSaysHow(t *testing.T) {
 }
 
 func TestCancelledStart(t *testing.T) {
+	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()

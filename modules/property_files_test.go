@@ -29,7 +29,7 @@ func law(t *testing.T, module string, plant func(*rapid.T, string), draw func(*r
 		t.Fatalf("there is no module %s", module)
 	}
 	ends := map[modules.Status]int{}
-	base := t.TempDir()
+	base := modulestest.Dir(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		root, err := os.MkdirTemp(base, "")
 		if err != nil {
@@ -102,7 +102,7 @@ var textArguments = map[string][]any{
 	"mode": {"0600", "u+x", "a+r,go-w"}, "backup": {true}, "create": {true},
 }
 
-func with(base, more map[string][]any) map[string][]any {
+func alsoGiven(base, more map[string][]any) map[string][]any {
 	all := maps.Clone(base)
 	maps.Copy(all, more)
 	return all
@@ -110,7 +110,7 @@ func with(base, more map[string][]any) map[string][]any {
 
 func TestLawLineinfile(t *testing.T) {
 	law(t, "lineinfile", plantText("a=1", "a=2", "#a=1", "b", ""), func(t *rapid.T, root string) map[string]any {
-		return given(t, map[string]any{"path": root + "/conf", "line": some(t, "line", "a=1", "a=3", `\1=9`, "c")}, with(textArguments, map[string][]any{
+		return given(t, map[string]any{"path": root + "/conf", "line": some(t, "line", "a=1", "a=3", `\1=9`, "c")}, alsoGiven(textArguments, map[string][]any{
 			"regexp": {"^#?(a)=", "^(a)=", "(.*)", "b"}, "search_string": {"a=", "b"}, "state": {"absent"}, "backrefs": {true},
 			"insertafter": {"^a", "EOF", "b"}, "insertbefore": {"^a", "BOF"}, "firstmatch": {true},
 		}))
@@ -119,7 +119,7 @@ func TestLawLineinfile(t *testing.T) {
 
 func TestLawReplace(t *testing.T) {
 	law(t, "replace", plantText("a=1", "a=2", "[x]", "b"), func(t *rapid.T, root string) map[string]any {
-		arguments := with(textArguments, map[string][]any{"after": {`\[x\]`, "b"}, "before": {`\[x\]`}})
+		arguments := alsoGiven(textArguments, map[string][]any{"after": {`\[x\]`, "b"}, "before": {`\[x\]`}})
 		delete(arguments, "create")
 		return given(t, map[string]any{
 			"path": root + "/conf", "regexp": some(t, "regexp", "^(a)=1$", "a", "=", "$", "(?P<n>b)"), "replace": some(t, "replace", `\1=3`, "", "z", `\g<0>\n`),
@@ -129,7 +129,7 @@ func TestLawReplace(t *testing.T) {
 
 func TestLawBlockinfile(t *testing.T) {
 	law(t, "blockinfile", plantText("a", "# BEGIN ANSIBLE MANAGED BLOCK", "# END ANSIBLE MANAGED BLOCK", ""), func(t *rapid.T, root string) map[string]any {
-		return given(t, map[string]any{"path": root + "/conf", "block": some(t, "block", "", "x", "a\nb\n", "\n")}, with(textArguments, map[string][]any{
+		return given(t, map[string]any{"path": root + "/conf", "block": some(t, "block", "", "x", "a\nb\n", "\n")}, alsoGiven(textArguments, map[string][]any{
 			"state": {"absent"}, "insertafter": {"a", "EOF"}, "insertbefore": {"a", "BOF"}, "append_newline": {true}, "prepend_newline": {true},
 		}))
 	})

@@ -59,7 +59,7 @@ func (f *fixture) run(t *testing.T, spec *modules.Spec) {
 	if _, root := f.sections["root"]; root && os.Geteuid() != 0 {
 		t.Skip("needs root, to give files to other users")
 	}
-	root := t.TempDir()
+	root := Dir(t)
 	f.plant(t, root)
 	args := f.args(t, spec, root, t.TempDir())
 	module, problems := spec.Decode(args, Contents{})
@@ -86,6 +86,22 @@ func (f *fixture) fails(t *testing.T, message string) {
 	if want == "" || !strings.Contains(message, want) {
 		t.Errorf("failed with %q, want an error with %q", message, want)
 	}
+}
+
+// Dir is an empty directory for one test, in memory where the machine offers that:
+// a real disk takes its time over each fsync.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "rbdplay-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // Predicted runs m on a shadow of host and then on host, and holds the two
@@ -258,15 +274,18 @@ func (f *fixture) entryBecame(t *testing.T, tree map[string]systest.Entry, line 
 	}
 }
 
-// mostInterferences bounds how many calls of one fixture are interfered with.
-const mostInterferences = 60
+// mostCalls bounds how far into a fixture's calls the tests interfere: each of the
+// first ones in turn, then every few.
+const mostCalls = 60
+
+func next(at int64) int64 { return at + 1 + at/8 }
 
 // faults makes each look of the plan fail in turn: the module must fail as well,
 // saying so, and must have done nothing.
 func (f *fixture) faults(t *testing.T, spec *modules.Spec) {
 	t.Helper()
-	for at := int64(1); at <= mostInterferences; at++ {
-		root := t.TempDir()
+	for at := int64(1); at <= mostCalls; at = next(at) {
+		root := Dir(t)
 		f.plant(t, root)
 		module, _ := spec.Decode(f.args(t, spec, root, t.TempDir()), Contents{})
 		host := interfered{Host: sys.NewReal(), calls: &atomic.Int64{}, at: at, fail: true}
@@ -288,15 +307,15 @@ func (f *fixture) faults(t *testing.T, spec *modules.Spec) {
 // as it should become, with nothing left beside.
 func (f *fixture) cancels(t *testing.T, spec *modules.Spec) {
 	t.Helper()
-	whole := t.TempDir()
+	whole := Dir(t)
 	f.plant(t, whole)
 	real := sys.NewReal()
 	before := contents(systest.Tree(t, real, whole), whole)
 	module, _ := spec.Decode(f.args(t, spec, whole, t.TempDir()), Contents{})
 	modules.Run(t.Context(), module, real, modules.Emit{})
 	after := contents(systest.Tree(t, real, whole), whole)
-	for at := int64(1); at <= mostInterferences; at++ {
-		root := t.TempDir()
+	for at := int64(1); at <= mostCalls; at = next(at) {
+		root := Dir(t)
 		f.plant(t, root)
 		module, _ := spec.Decode(f.args(t, spec, root, t.TempDir()), Contents{})
 		ctx, cancel := context.WithCancel(t.Context())

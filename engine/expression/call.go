@@ -244,6 +244,12 @@ func (f *frame) invoke(s *site, d *Definition, input any, values []any, names []
 			return nil, err
 		}
 	}
+	if !d.TakesUndefined {
+		input = emptied(input)
+		for i, value := range values {
+			values[i] = emptied(value)
+		}
+	}
 	if mark, err := f.screen(d, input, values); mark != nil || err != nil {
 		return mark, err
 	}
@@ -315,7 +321,9 @@ func findUnknown(v any) *Unknown {
 func findUndefined(v any) *Undefined {
 	switch v := v.(type) {
 	case *Undefined:
-		return v
+		if !v.lenient {
+			return v
+		}
 	case []any:
 		for _, item := range v {
 			if u := findUndefined(item); u != nil {

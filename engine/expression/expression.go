@@ -53,6 +53,7 @@ type Expression struct {
 	env     *Environment
 	program *vm.Program
 	names   []string
+	root    *node
 }
 
 // Source is the text it was compiled from.
@@ -61,6 +62,14 @@ func (e *Expression) Source() string { return e.source }
 // Variables lists the free names, each once, sorted: what a Scope will be asked
 // for at most. Names that only a Registry function answers to are left out.
 func (e *Expression) Variables() []string { return slices.Clone(e.names) }
+
+// OutermostFilter names the filter that makes the result; "" when none does.
+func (e *Expression) OutermostFilter() string {
+	if e.root.kind != filterNode {
+		return ""
+	}
+	return shortName(e.root.name)
+}
 
 // Evaluate computes the expression. The result is a value of the language; it is
 // an Unknown when it depends on one, and never holds an Undefined: that is an
@@ -71,6 +80,9 @@ func (e *Expression) Evaluate(ctx context.Context, scope Scope) (any, error) {
 	value, err := e.evaluate(ctx, scope)
 	if err != nil {
 		return nil, err
+	}
+	if u, ok := value.(*Undefined); ok && u.lenient {
+		return "", nil
 	}
 	return value, e.refuseUndefined(ctx, scope, value)
 }

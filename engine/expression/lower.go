@@ -28,6 +28,9 @@ type Settings struct {
 	// Calls says which names may be called besides functions: the macros of the
 	// template around the expression. nil means none.
 	Calls func(name string) bool
+	// LateCalls leaves functions that are not known to be looked up as variables
+	// when they are called: a file may be included where a macro is known.
+	LateCalls bool
 	// LiteralBackslashes makes a backslash in a string stand for itself. Ansible
 	// reads {{ }} in playbooks so, and neither conditions nor template files.
 	LiteralBackslashes bool
@@ -51,7 +54,7 @@ func (e *Environment) CompileWith(source string, at diag.Locator, settings Setti
 	if err != nil {
 		return nil, located(err, at)
 	}
-	l := &lowering{env: e, calls: settings.Calls, names: map[string]bool{}}
+	l := &lowering{env: e, calls: settings.Calls, late: settings.LateCalls, names: map[string]bool{}}
 	lowered, err := l.run(root)
 	if err != nil {
 		return nil, located(err, at)
@@ -62,7 +65,7 @@ func (e *Environment) CompileWith(source string, at diag.Locator, settings Setti
 	}
 	return &Expression{
 		source: source, at: at, env: e, program: program,
-		names: slices.Sorted(maps.Keys(l.names)),
+		names: slices.Sorted(maps.Keys(l.names)), root: root,
 	}, nil
 }
 
@@ -98,6 +101,7 @@ func (p *rootPatch) Visit(n *ast.Node) {
 type lowering struct {
 	env       *Environment
 	calls     func(name string) bool
+	late      bool
 	names     map[string]bool
 	variables int
 }
@@ -342,7 +346,7 @@ func (l *lowering) callName(s *site, callee *node, args arguments) ast.Node {
 	s.name = callee.name
 	_, known := l.env.functions[s.name]
 	switch {
-	case l.calls != nil && l.calls(s.name):
+	case l.calls != nil && l.calls(s.name), l.late && !known && exprFunction(s.name) == nil:
 		operands := append([]ast.Node{l.lower(callee)}, l.argumentList(s, args)...)
 		return operation("·callValue", s, operands...)
 	case !known && exprFunction(s.name) != nil:

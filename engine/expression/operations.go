@@ -342,8 +342,16 @@ func marks(values ...any) (mark any, err error) {
 	return nil, nil
 }
 
+// emptied is a value, or empty text for a lenient Undefined.
+func emptied(v any) any {
+	if u, ok := v.(*Undefined); ok && u.lenient {
+		return ""
+	}
+	return v
+}
+
 func (f *frame) unary(s *site, operands []any) (any, error) {
-	value := operands[0]
+	value := emptied(operands[0])
 	if mark, err := marks(value); mark != nil || err != nil {
 		return mark, err
 	}
@@ -369,7 +377,7 @@ func (f *frame) unary(s *site, operands []any) (any, error) {
 }
 
 func (f *frame) binary(s *site, operands []any) (any, error) {
-	left, right := operands[0], operands[1]
+	left, right := emptied(operands[0]), emptied(operands[1])
 	if mark, err := marks(left, right); mark != nil || err != nil {
 		return mark, err
 	}
@@ -473,7 +481,7 @@ func holdsObject(list []any) bool {
 }
 
 func (f *frame) compare(s *site, operands []any) (any, error) {
-	left, right := operands[0], operands[1]
+	left, right := emptied(operands[0]), emptied(operands[1])
 	if mark, err := marks(left, right); mark != nil || err != nil {
 		return mark, err
 	}
@@ -523,7 +531,7 @@ func (f *frame) compareEqual(left, right any, negate bool) (any, error) {
 
 // goesOn reports whether `and` looks at its right side.
 func (f *frame) goesOn(_ *site, operands []any) (any, error) {
-	if u, ok := operands[0].(*Undefined); ok {
+	if u, ok := operands[0].(*Undefined); ok && !u.lenient {
 		return nil, undefinedError(u)
 	}
 	return Truthy(operands[0]), nil
@@ -544,7 +552,7 @@ func (f *frame) isUnknown(_ *site, operands []any) (any, error) {
 
 // nothing is what `a if c` gives when c does not hold.
 func (f *frame) nothing(s *site, _ []any) (any, error) {
-	return &Undefined{Name: f.text(s), Hint: "the condition does not hold and there is no else", site: s}, nil
+	return &Undefined{Name: f.text(s), Hint: "the condition does not hold and there is no else", site: s, lenient: true}, nil
 }
 
 func (f *frame) list(_ *site, operands []any) (any, error) {

@@ -112,7 +112,7 @@ func writeRepr(b *strings.Builder, v any, quote func(string) string) {
 		writeMappingRepr(b, v, quote)
 	case Unknown:
 		b.WriteString("(not known yet)")
-	case *Undefined:
+	case *Undefined: // what is not lenient was refused before
 		b.WriteString("Undefined")
 	case Object:
 		fmt.Fprintf(b, "{… %d entries}", mappingLen(v))

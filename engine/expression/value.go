@@ -84,6 +84,10 @@ type Undefined struct {
 	Name string // what was asked for: "foo", "foo.bar"
 	Hint string // "did you mean …"
 	site *site
+
+	// lenient is set on what `a if c` gives without an else: Jinja lets that pass
+	// as empty text.
+	lenient bool
 }
 
 // Plain turns a value into Go's plain ones: every mapping becomes a

@@ -141,6 +141,7 @@ func (l *lexer) tag(mark string, start, body int) error {
 	}
 	l.close(end, len(closing), control == '-', kind == statementPart && control != '+')
 	if kind == statementPart && strings.TrimSpace(l.source[body:inner]) == "raw" {
+		l.newline = false // Jinja trims behind endraw, not behind raw
 		return l.raw(start)
 	}
 	l.parts = append(l.parts, part{kind: kind, text: l.source[body:inner], start: body, end: inner})

@@ -70,7 +70,7 @@ func (p *parser) compile() error {
 	calls := func(name string) bool { return p.defined[name] }
 	for _, pending := range p.pending {
 		compiled, err := p.env.CompileWith(pending.source, pending.at, expression.Settings{
-			Calls: calls, LiteralBackslashes: pending.output && !p.options.Escapes,
+			Calls: calls, LateCalls: p.options.Files != nil, LiteralBackslashes: pending.output && !p.options.Escapes,
 		})
 		if err != nil {
 			faults.AddError(pending.at.At(0, len(pending.source)), err)

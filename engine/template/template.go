@@ -27,20 +27,25 @@ type Files interface {
 	ReadTemplate(ctx context.Context, name string) (file, text string, err error)
 }
 
-// Options are a template's settings. The zero value is Ansible's for strings in
-// playbooks; ForFiles gives those of the template module.
+// Options are a template's settings: ForStrings gives Ansible's for text in
+// playbooks, ForFiles those of the template module.
+//
+// The line breaks that end a template are kept, whatever tags stand before them;
+// an included file loses its last one.
 type Options struct {
 	TrimBlocks   bool  // drop the line break behind a {% %}
 	LstripBlocks bool  // drop the blanks before a {% %} that begins its line
-	DropNewline  bool  // drop the line break that ends the text
 	Escapes      bool  // in {{ }}, '\n' is a line break; else a backslash is one
-	Files        Files // nil: include and import are refused
+	Files        Files // nil: include and import are refused, and so are calls of what is not known
 
 	// The marks, where they differ from {{ }}, {% %} and {# #}.
 	VariableStart, VariableEnd string
 	BlockStart, BlockEnd       string
 	CommentStart, CommentEnd   string
 }
+
+// ForStrings are the settings of text in playbooks.
+func ForStrings() Options { return Options{TrimBlocks: true} }
 
 // ForFiles are the template module's settings.
 func ForFiles(files Files) Options { return Options{TrimBlocks: true, Escapes: true, Files: files} }
@@ -65,6 +70,7 @@ type Template struct {
 	options Options
 	nodes   []renderer
 	names   []string
+	breaks  int // line breaks at the end of the text
 }
 
 // Compile reads a template. at finds the place of a part of text in its file.
@@ -80,9 +86,7 @@ func Compile(env *expression.Environment, text string, at diag.Locator, options 
 	if err := l.run(); err != nil {
 		return nil, err
 	}
-	if options.DropNewline {
-		dropNewline(l.parts, len(body))
-	}
+	dropNewline(l.parts, len(body))
 	p := parser{env: env, at: at, options: options, parts: l.parts, defined: map[string]bool{}, used: map[string]bool{}}
 	nodes, _, err := p.body(nil)
 	if err != nil {
@@ -95,9 +99,14 @@ func Compile(env *expression.Environment, text string, at diag.Locator, options 
 		delete(p.used, own)
 	}
 	maps.DeleteFunc(p.used, func(name string, _ bool) bool { return p.defined[name] })
-	return &Template{env: env, options: options, nodes: nodes, names: slices.Sorted(maps.Keys(p.used))}, nil
+	return &Template{
+		env: env, options: options, nodes: nodes, names: slices.Sorted(maps.Keys(p.used)),
+		breaks: len(body) - len(strings.TrimRight(body, "\n")),
+	}, nil
 }
 
+// dropNewline takes the last line break off, as Jinja does. Render brings it back
+// where Ansible does.
 func dropNewline(parts []part, end int) {
 	if len(parts) == 0 {
 		return
@@ -139,12 +148,8 @@ func (o *Options) set(key string, value any) error {
 		"block_start_string": &o.BlockStart, "block_end_string": &o.BlockEnd,
 		"comment_start_string": &o.CommentStart, "comment_end_string": &o.CommentEnd,
 	}
-	if key == "keep_trailing_newline" {
-		keep, ok := value.(bool)
-		o.DropNewline = !keep
-		if ok {
-			return nil
-		}
+	if key == "keep_trailing_newline" && value == true {
+		return nil // it is always so
 	}
 	if into, ok := flags[key]; ok {
 		if *into, ok = value.(bool); ok {
@@ -176,5 +181,7 @@ func (t *Template) Render(ctx context.Context, scope expression.Scope) (text str
 	if err != nil {
 		return "", nil, err
 	}
-	return r.out.String(), nil, nil
+	text = r.out.String()
+	missing := t.breaks - (len(text) - len(strings.TrimRight(text, "\n")))
+	return text + strings.Repeat("\n", max(missing, 0)), nil, nil
 }

@@ -49,7 +49,7 @@ func TestRender(t *testing.T) {
 		{"{{ nothing }}|{{ yes }}|{{ list }}", "|True|['a', 'b', 'c']"},
 		{"a {# no #} b", "a  b"},
 		{"{% if n > 2 %}big{% elif n %}some{% else %}none{% endif %}", "big"},
-		{"{% for x in list %}{{ loop.index }}{{ x }}{{ ',' if not loop.last }}{% endfor %}", ""},
+		{"{% for x in list %}{{ loop.index }}{{ x }}{{ ',' if not loop.last }}{% endfor %}", "1a,2b,3c"},
 		{"{% for x in list %}{{ loop.index }}{{ x }}{% if not loop.last %},{% endif %}{% endfor %}", "1a,2b,3c"},
 		{"{% for x in [] %}{{ x }}{% else %}empty{% endfor %}", "empty"},
 		{"{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}", "x=1;y=2;"},

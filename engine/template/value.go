@@ -18,6 +18,7 @@ import (
 type Value struct {
 	constant   any
 	expression *expression.Expression // a text that is one {{ expression }}
+	suffix     string                 // what follows it, when its value is text
 	template   *Template              // a text with more in it
 	items      []*Value
 	keys       []*Value // of a mapping, beside items
@@ -152,13 +153,27 @@ func (c *compiler) text(text string, at diag.Locator) *Value {
 	}
 	v := &Value{kind: textValue, at: whole}
 	var err error
-	if inner, offset, ok := single(text); ok {
+	bare, suffix := loneVariable(text)
+	if inner, offset, ok := single(bare); ok {
+		v.suffix = suffix
 		v.expression, err = c.env.CompileWith(inner, at.Shift(offset), expression.Settings{LiteralBackslashes: true})
 	} else {
-		v.template, err = Compile(c.env, text, at, Options{})
+		v.template, err = Compile(c.env, text, at, ForStrings())
 	}
 	c.faults.AddError(whole, err)
 	return v
+}
+
+// loneVariable takes the line break off {{ name }}: in Ansible a number or a list
+// stays one even in a block of one line (|), while text keeps the break.
+func loneVariable(text string) (bare, suffix string) {
+	bare, cut := strings.CutSuffix(text, "\n")
+	inner, opened := strings.CutPrefix(bare, "{{")
+	inner, closed := strings.CutSuffix(inner, "}}")
+	if cut && opened && closed && name.MatchString(strings.TrimSpace(inner)) {
+		return bare, "\n"
+	}
+	return text, ""
 }
 
 // single recognises a text that is exactly one {{ expression }}; it then keeps
@@ -204,8 +219,9 @@ func (v *Value) variables(into map[string]bool) {
 // *expression.Dict, in the order of the file. The result must not be changed.
 //
 // A string that is exactly one {{ expression }} keeps the expression's type.
-// Other text stays text, but for Ansible's rule that what comes out as a Python
-// list, mapping or boolean becomes one. Where a part is an expression.Unknown,
+// Text that comes out of a template stays text, but for Ansible's rule that what
+// reads as a Python list, mapping or boolean becomes one, unless the filters
+// string, to_json or to_yaml made it. Where a part is an expression.Unknown,
 // that part is one, and the rest is as it is.
 func (v *Value) Render(ctx context.Context, scope expression.Scope) (any, error) {
 	switch v.kind {
@@ -230,7 +246,11 @@ func (v *Value) Render(ctx context.Context, scope expression.Scope) (any, error)
 
 func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, error) {
 	if v.expression != nil {
-		return v.expression.Evaluate(ctx, scope)
+		value, err := v.expression.Evaluate(ctx, scope)
+		if made, isText := value.(string); isText && !v.keepsText() {
+			return literal(made + v.suffix), err
+		}
+		return value, err
 	}
 	text, unknown, err := v.template.Render(ctx, scope)
 	if err != nil {
@@ -242,8 +262,13 @@ func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, er
 	return literal(text), nil
 }
 
-// literal is Ansible's rule for text made of several parts: if it reads as a
-// list, a mapping or a boolean, it is one. Nothing is evaluated.
+// textFilters make text that stays text, whatever it looks like.
+var textFilters = []string{"string", "to_json", "to_nice_json", "to_yaml", "to_nice_yaml"}
+
+func (v *Value) keepsText() bool { return slices.Contains(textFilters, v.expression.OutermostFilter()) }
+
+// literal is Ansible's rule for text that a template made: if it reads as a list,
+// a mapping or a boolean, it is one. Nothing is evaluated.
 func literal(text string) any {
 	if text == "True" || text == "False" {
 		return text == "True"

@@ -173,6 +173,20 @@ func (t *Template) Variables() []string { return slices.Clone(t.names) }
 // Render gives the text. When it depends on an expression.Unknown, the text is
 // empty and unknown is set. Errors are diag.Diagnostic, or the context's.
 func (t *Template) Render(ctx context.Context, scope expression.Scope) (text string, unknown *expression.Unknown, err error) {
+	text, unknown, err = t.render(ctx, scope)
+	if err != nil || unknown != nil {
+		return "", unknown, err
+	}
+	return t.withBreaks(text), nil, nil
+}
+
+// withBreaks brings back the line breaks that end the template.
+func (t *Template) withBreaks(text string) string {
+	missing := t.breaks - (len(text) - len(strings.TrimRight(text, "\n")))
+	return text + strings.Repeat("\n", max(missing, 0))
+}
+
+func (t *Template) render(ctx context.Context, scope expression.Scope) (text string, unknown *expression.Unknown, err error) {
 	r := &rendering{ctx: ctx, out: new(strings.Builder), options: t.options, env: t.env}
 	err = renderAll(r, newLayer(scope), t.nodes)
 	if needed, ok := errors.AsType[errUnknown](err); ok {
@@ -181,7 +195,5 @@ func (t *Template) Render(ctx context.Context, scope expression.Scope) (text str
 	if err != nil {
 		return "", nil, err
 	}
-	text = r.out.String()
-	missing := t.breaks - (len(text) - len(strings.TrimRight(text, "\n")))
-	return text + strings.Repeat("\n", max(missing, 0)), nil, nil
+	return r.out.String(), nil, nil
 }

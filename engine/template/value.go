@@ -252,14 +252,18 @@ func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, er
 		}
 		return value, err
 	}
-	text, unknown, err := v.template.Render(ctx, scope)
+	text, unknown, err := v.template.render(ctx, scope)
 	if err != nil {
 		return nil, err
 	}
 	if unknown != nil {
 		return *unknown, nil
 	}
-	return literal(text), nil
+	value := literal(text)
+	if made, isText := value.(string); isText {
+		value = v.template.withBreaks(made)
+	}
+	return value, nil
 }
 
 // textFilters make text that stays text, whatever it looks like.

@@ -87,7 +87,7 @@ func (x *execution) debug(ctx context.Context, h *host, it *item, args map[strin
 	if noLog {
 		value = "(hidden by no_log)"
 	}
-	x.emit(event.Message{Host: h.name, Text: showValue(key, value)})
+	x.emit(event.Message{Task: x.id, Host: h.name, Text: showValue(key, value)})
 	return nil
 }
 

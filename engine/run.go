@@ -50,6 +50,13 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	return summary, nil
 }
 
+// Hosts gives the hosts of each play of the playbook, in inventory order, without
+// contacting any. Its error is that of Run.
+func Hosts(ctx context.Context, o Options) ([][]string, error) {
+	_, plays, err := prepare(ctx, o)
+	return plays, err
+}
+
 // prepare finds out everything that can be wrong before a host is contacted, and
 // the hosts of each play.
 func prepare(ctx context.Context, o Options) (*run, [][]string, error) {

@@ -106,6 +106,7 @@ type TaskEnd struct {
 
 // Message is a text for the operator (the debug module, a warning).
 type Message struct {
+	Task       int // 0: of no task
 	Host, Text string
 	Warning    bool
 }

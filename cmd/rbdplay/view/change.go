@@ -30,12 +30,25 @@ func byTarget(changes []change.Change) [][]change.Change {
 	var groups [][]change.Change
 	for _, c := range changes {
 		if n := len(groups); n > 0 && groups[n-1][0].Target == c.Target && groups[n-1][0].Action == c.Action {
-			groups[n-1] = append(groups[n-1], c)
+			groups[n-1] = add(groups[n-1], c)
 			continue
 		}
 		groups = append(groups, []change.Change{c})
 	}
 	return groups
+}
+
+// add adds a change to its group. One that goes on where an earlier one of the
+// same field ended makes one with it: the items of a loop that edit a file one
+// after another show as one edit.
+func add(group []change.Change, c change.Change) []change.Change {
+	for i, earlier := range group {
+		if earlier.Field == c.Field && earlier.After == c.Before && earlier.Before != c.After && !c.Event() {
+			group[i].After = c.After
+			return group
+		}
+	}
+	return append(group, c)
 }
 
 // targetLine is "update /etc/hosts  content, mode 0644 → 0600".
@@ -54,20 +67,26 @@ func targetLine(group []change.Change, diff bool) string {
 }
 
 func fieldText(c change.Change, diff bool) string {
+	field := printable(c.Field)
 	if !diff || multiline(c) || c.Event() {
-		return c.Field
+		return field
 	}
 	before, after := printable(c.Before.String()), printable(c.After.String())
 	switch {
-	case c.Before.Kind == change.KindHidden || c.After.Kind == change.KindHidden:
-		return strings.TrimSpace(c.Field + " (hidden)")
+	case hides(c):
+		field += " (hidden)"
 	case c.Before.Kind == change.KindAbsent:
-		return strings.TrimSpace(c.Field + " " + after)
+		field += " " + after
 	case c.After.Kind == change.KindAbsent:
-		return strings.TrimSpace(c.Field + " was " + before)
+		field += " was " + before
 	default:
-		return strings.TrimSpace(fmt.Sprintf("%s %s → %s", c.Field, before, after))
+		field += " " + before + " → " + after
 	}
+	return strings.TrimSpace(field)
+}
+
+func hides(c change.Change) bool {
+	return c.Before.Kind == change.KindHidden || c.After.Kind == change.KindHidden
 }
 
 // multiline reports whether a change is best shown as a diff of lines.
@@ -77,25 +96,14 @@ func multiline(c change.Change) bool {
 	return (lines(c.Before) || lines(c.After)) && textOrNothing(c.Before) && textOrNothing(c.After)
 }
 
-// contentDiff is a unified diff, without the header that repeats the target.
+// contentDiff is a unified diff, without the two lines of its head, which would
+// repeat the target.
 func contentDiff(c change.Change) []string {
-	text := udiff.Unified("before", "after", c.Before.Text, c.After.Text)
-	var lines []string
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ") {
-			continue
-		}
-		lines = append(lines, "  "+printable(strings.TrimRight(line, "\n")))
+	text := strings.TrimRight(udiff.Unified("", "", c.Before.Text, c.After.Text), "\n")
+	all := strings.Split(text, "\n")
+	all = all[min(2, len(all)):]
+	for i, line := range all {
+		all[i] = "  " + printable(line)
 	}
-	return lines
-}
-
-// printable keeps control characters of a host from reaching the terminal; tabs stay.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || r >= ' ' && r != 0x7f && !(r >= 0x80 && r < 0xa0) {
-			return r
-		}
-		return '\uFFFD'
-	}, s)
+	return all
 }

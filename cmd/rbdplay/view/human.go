@@ -6,7 +6,6 @@ package view
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +22,7 @@ type Options struct {
 	Diff      bool
 	Verbosity int  // 1: tasks that changed nothing too, 2: results and output
 	Terminal  bool // a status line is drawn and erased
-	Width     int  // columns of the terminal
+	Width     int  // columns of the terminal; 0: not known
 	Color     bool
 	Sources   *diag.Sources // for snippets of faults
 }
@@ -36,60 +35,56 @@ type Human struct {
 	play    string
 	shown   string // the play whose heading was printed last
 	tasks   map[int]*task
-	order   []string // hosts, in the order of the play
-	status  bool     // a status line is on the screen
+	down    map[string]bool // hosts that were reported as unreachable
+	status  bool            // a status line is on the screen
 	check   bool
 }
 
+// task is a task that has not ended on all its hosts.
 type task struct {
-	start event.TaskStart
-	ends  map[string]event.TaskEnd
-	lines []string // output that came while it ran
+	start   event.TaskStart
+	ends    map[string]event.TaskEnd
+	failed  map[string][]event.ItemEnd // items of a loop that failed, by host
+	said    map[string][]string        // texts of debug, by host
+	printed bool                       // its output is on the screen
 }
 
 // NewHuman returns a view that writes to out.
 func NewHuman(out io.Writer, options Options) *Human {
-	return &Human{out: out, options: options, tasks: map[int]*task{}}
+	return &Human{out: out, options: options, tasks: map[int]*task{}, down: map[string]bool{}}
 }
 
 // Emit implements event.Sink.
 func (h *Human) Emit(e event.Event) {
-	h.eraseStatus()
 	switch e := e.(type) {
 	case event.RunStart:
-		h.check = e.Check
-		if e.Check {
-			h.print("%s: check, nothing is changed", e.Playbook)
-		} else {
-			h.print("%s", e.Playbook)
-		}
+		h.runStart(e)
 	case event.PlayStart:
-		h.play, h.order = e.Play, e.Hosts
+		h.play = printable(e.Play)
 	case event.TaskStart:
-		h.tasks[e.ID] = &task{start: e, ends: map[string]event.TaskEnd{}}
+		h.tasks[e.ID] = &task{start: e, ends: map[string]event.TaskEnd{}, failed: map[string][]event.ItemEnd{}, said: map[string][]string{}}
 		h.drawStatus(e.Task, e.Hosts)
 	case event.HostDown:
-		h.print("%s %s", h.paint(color.FgRed, "unreachable"), printable(e.Message))
-		if e.Hint != "" {
-			h.print("  %s", e.Hint)
-		}
+		h.hostDown(e)
 	case event.HostUp:
-		if h.options.Verbosity > 0 {
-			h.print("connected %s in %s, %d bytes of agent sent", e.Host, e.Took.Round(time.Millisecond), e.Uploaded)
-		}
+		h.hostUp(e)
 	case event.Output:
 		h.output(e)
+	case event.ItemEnd:
+		h.itemEnd(e)
 	case event.TaskEnd:
 		h.taskEnd(e)
 	case event.Message:
 		h.message(e)
 	case event.RunEnd:
 		h.recap(e)
-	case event.Planned, event.StepDone, event.ItemEnd:
+	case event.Planned, event.StepDone:
 	}
 }
 
+// print writes a line. What came from a host or a file has been through printable.
 func (h *Human) print(format string, args ...any) {
+	h.eraseStatus()
 	fmt.Fprintf(h.out, format+"\n", args...) //nolint:errcheck // nobody is left to tell
 }
 
@@ -113,30 +108,79 @@ func (h *Human) drawStatus(name string, hosts []string) {
 	if !h.options.Terminal {
 		return
 	}
-	line := []rune(fmt.Sprintf("… %s: %s  %s", h.play, name, strings.Join(hosts, " ")))
-	if width := max(h.options.Width, 20); len(line) >= width {
-		line = line[:width-1]
+	h.eraseStatus()
+	line := printable(fmt.Sprintf("… %s: %s  %s", h.play, name, strings.Join(hosts, " ")))
+	if h.options.Width > 0 {
+		line = clip(line, h.options.Width-1)
 	}
-	fmt.Fprint(h.out, string(line)) //nolint:errcheck // nobody is left to tell
+	fmt.Fprint(h.out, line) //nolint:errcheck // nobody is left to tell
 	h.status = true
 }
 
-func (h *Human) output(e event.Output) {
-	if h.options.Verbosity < 2 {
+func (h *Human) runStart(e event.RunStart) {
+	h.check = e.Check
+	if e.Check {
+		h.print("%s: check, nothing is changed", printable(e.Playbook))
 		return
+	}
+	h.print("%s", printable(e.Playbook))
+}
+
+func (h *Human) hostDown(e event.HostDown) {
+	h.down[e.Host] = true
+	h.heading()
+	h.print("  %s %s", h.paint(color.FgRed, "unreachable"), printable(e.Message))
+	for _, line := range lines(e.Hint) {
+		h.print("    %s", line)
+	}
+}
+
+func (h *Human) hostUp(e event.HostUp) {
+	if h.options.Verbosity == 0 {
+		return
+	}
+	sent := ""
+	if e.Uploaded > 0 {
+		sent = fmt.Sprintf(", %d kB of agent sent", (e.Uploaded+1023)/1024)
+	}
+	h.heading()
+	h.print("  connected %s in %s%s", e.Host, e.Took.Round(time.Millisecond), sent)
+}
+
+// output shows a line as it comes, below a heading of its task.
+func (h *Human) output(e event.Output) {
+	t := h.tasks[e.Task]
+	if h.options.Verbosity < 2 || t == nil {
+		return
+	}
+	if !t.printed {
+		h.heading()
+		h.print("  %-8s %s", "running", title(t.start))
+		t.printed = true
 	}
 	h.print("    %s %s: %s", e.Host, e.Stream, printable(e.Line))
 }
 
+// message shows what debug says when its task ends, and everything else at once.
 func (h *Human) message(e event.Message) {
-	text := printable(e.Text)
-	if e.Warning {
-		text = h.paint(color.FgYellow, "warning ") + text
+	if t := h.tasks[e.Task]; t != nil && !e.Warning {
+		t.said[e.Host] = append(t.said[e.Host], e.Text)
+		return
 	}
+	text := strings.Join(lines(e.Text), "\n")
 	if e.Host != "" {
 		text = e.Host + ": " + text
 	}
+	if e.Warning {
+		text = h.paint(color.FgYellow, "warning") + " " + text
+	}
 	h.print("%s", text)
+}
+
+func (h *Human) itemEnd(e event.ItemEnd) {
+	if t := h.tasks[e.Task]; t != nil && (e.Status == modules.Failed || e.Status == modules.Unreachable) {
+		t.failed[e.Host] = append(t.failed[e.Host], e)
+	}
 }
 
 // taskEnd shows a task once all its hosts have ended.
@@ -153,25 +197,48 @@ func (h *Human) taskEnd(e event.TaskEnd) {
 	}
 	delete(h.tasks, e.Task)
 	h.task(t)
+	h.eraseStatus()
 }
 
-// task prints one task: hosts that ended alike stand on one line.
+// task prints one task. Hosts of which the same would be printed share a line.
 func (h *Human) task(t *task) {
-	for _, group := range h.alike(t) {
-		first := group[0]
-		if !h.worthShowing(first) {
+	type group struct {
+		word, details string
+		hosts         []string
+	}
+	var groups []*group
+	for _, host := range t.start.Hosts {
+		e := t.ends[host]
+		if !h.worthShowing(t, e) {
 			continue
 		}
-		h.heading()
-		name := t.start.Task
-		if t.start.Handler {
-			name = "handler: " + name
+		g := &group{word: h.word(e), details: strings.Join(h.details(t, e), "\n")}
+		at := slices.IndexFunc(groups, func(other *group) bool { return other.word == g.word && other.details == g.details })
+		if at < 0 {
+			at, groups = len(groups), append(groups, g)
 		}
-		h.print("  %s %s  [%s]", h.word(first), name, strings.Join(hostsOf(group), " "))
-		h.details(t, first)
+		if e.Delegate != "" && e.Delegate != host {
+			host += "→" + e.Delegate
+		}
+		groups[at].hosts = append(groups[at].hosts, host)
+	}
+	for _, g := range groups {
+		h.heading()
+		h.print("  %s %s  [%s]", g.word, title(t.start), printable(strings.Join(g.hosts, " ")))
+		if g.details != "" {
+			h.print("%s", g.details)
+		}
 	}
 }
 
+func title(t event.TaskStart) string {
+	if t.Handler {
+		return "handler: " + printable(t.Task)
+	}
+	return printable(t.Task)
+}
+
+// heading names the play, before the first thing that is shown of it.
 func (h *Human) heading() {
 	if h.shown == h.play {
 		return
@@ -180,143 +247,66 @@ func (h *Human) heading() {
 	h.print("\n%s", h.paint(color.Bold, h.play))
 }
 
-func (h *Human) worthShowing(e event.TaskEnd) bool {
+func (h *Human) worthShowing(t *task, e event.TaskEnd) bool {
 	switch e.Status {
 	case modules.OK, modules.Skipped:
-		return h.options.Verbosity > 0
-	case modules.Changed, modules.Failed, modules.Unreachable, modules.Deferred:
+		return h.options.Verbosity > 0 || len(t.said[e.Host]) > 0
+	case modules.Unreachable:
+		// The loss of the host was told when it happened.
+		return !h.down[e.Host] && !h.down[e.Delegate] || h.options.Verbosity > 0
+	case modules.Changed, modules.Failed, modules.Deferred:
 	}
 	return true
 }
 
-// alike groups the ends of a task by all that would be printed of them, in the
-// order of the hosts.
-func (h *Human) alike(t *task) [][]event.TaskEnd {
-	var keys []string
-	groups := map[string][]event.TaskEnd{}
-	for _, host := range t.start.Hosts {
-		e, ended := t.ends[host]
-		if !ended {
-			continue
-		}
-		key := fmt.Sprint(e.Status, e.Ignored, e.Rescued, e.Message, e.Deferred, changeLines(e.Changes, true))
-		if _, there := groups[key]; !there {
-			keys = append(keys, key)
-		}
-		groups[key] = append(groups[key], e)
-	}
-	var list [][]event.TaskEnd
-	for _, key := range keys {
-		list = append(list, groups[key])
-	}
-	return list
-}
-
-func hostsOf(ends []event.TaskEnd) []string {
-	var hosts []string
-	for _, e := range ends {
-		name := e.Host
-		if e.Delegate != "" {
-			name += "→" + e.Delegate
-		}
-		hosts = append(hosts, name)
-	}
-	return hosts
+var statusColors = map[modules.Status]color.Attribute{
+	modules.OK: color.FgGreen, modules.Changed: color.FgYellow, modules.Skipped: color.FgCyan,
+	modules.Failed: color.FgRed, modules.Unreachable: color.FgRed, modules.Deferred: color.FgBlue,
 }
 
 func (h *Human) word(e event.TaskEnd) string {
-	colors := map[modules.Status]color.Attribute{
-		modules.OK: color.FgGreen, modules.Changed: color.FgYellow, modules.Skipped: color.FgCyan,
-		modules.Failed: color.FgRed, modules.Unreachable: color.FgRed, modules.Deferred: color.FgBlue,
-	}
-	word := fmt.Sprintf("%-8s", e.Status)
+	word := string(e.Status)
 	switch {
 	case e.Ignored:
-		word = "ignored "
+		word = "ignored"
 	case e.Rescued:
-		word = "rescued "
+		word = "rescued"
 	}
-	return h.paint(colors[e.Status], word)
+	return h.paint(statusColors[e.Status], fmt.Sprintf("%-8s", word))
 }
 
-func (h *Human) details(t *task, e event.TaskEnd) {
+// details are the lines below a task's own.
+func (h *Human) details(t *task, e event.TaskEnd) []string {
+	var out []string
+	for _, text := range t.said[e.Host] {
+		out = append(out, indent(lines(text))...)
+	}
 	for _, line := range changeLines(e.Changes, h.options.Diff) {
-		h.print("    %s", h.paintDiff(line))
+		out = append(out, "    "+h.paintDiff(line))
 	}
-	if e.Message != "" && (e.Status != modules.OK && e.Status != modules.Changed || h.options.Verbosity > 1) {
-		for line := range strings.Lines(strings.TrimRight(e.Message, "\n")) {
-			h.print("    %s", printable(strings.TrimRight(line, "\n")))
+	switch e.Status {
+	case modules.Failed:
+		return append(out, h.fault(t, e)...)
+	case modules.OK, modules.Changed:
+		if h.options.Verbosity < 2 {
+			return out
 		}
-	}
-	if e.Status == modules.Failed {
-		h.fault(t, e)
-	}
-}
-
-// fault says where a failed task stands, and what a command printed.
-func (h *Human) fault(t *task, e event.TaskEnd) {
-	if e.Diagnostic != nil {
-		_ = diag.Format(h.out, *e.Diagnostic, h.options.Sources, h.options.Color)
-	}
-	for _, key := range []string{"stderr", "stdout"} {
-		text, _ := e.Result[key].(string)
-		for line := range strings.Lines(text) {
-			h.print("    %s: %s", key, printable(strings.TrimRight(line, "\n")))
+	case modules.Unreachable:
+		if h.down[e.Host] || h.down[e.Delegate] {
+			return out
 		}
+	case modules.Skipped, modules.Deferred:
 	}
-	if at := t.start.Place; at.File != "" {
-		h.print("    at %s:%d:%d", at.File, at.Start.Line, at.Start.Column)
-	}
+	return append(out, indent(lines(e.Message))...)
 }
 
 func (h *Human) paintDiff(line string) string {
-	trimmed := strings.TrimLeft(line, " ")
 	switch {
-	case strings.HasPrefix(line, "  +") && strings.HasPrefix(trimmed, "+"):
+	case strings.HasPrefix(line, "  +"):
 		return h.paint(color.FgGreen, line)
-	case strings.HasPrefix(line, "  -") && strings.HasPrefix(trimmed, "-"):
+	case strings.HasPrefix(line, "  -"):
 		return h.paint(color.FgRed, line)
 	default:
 		return line
 	}
-}
-
-// recap prints a line for each host, and the run in one line.
-func (h *Human) recap(e event.RunEnd) {
-	h.print("")
-	hosts := slices.Sorted(maps.Keys(e.Hosts))
-	width := 0
-	for _, host := range hosts {
-		width = max(width, len(host))
-	}
-	for _, host := range hosts {
-		h.print("%-*s  %s", width, host, h.totals(e.Hosts[host]))
-	}
-	end := "done in"
-	if e.Interrupted {
-		end = "interrupted after"
-	}
-	h.print("%s %s", end, e.Took.Round(10*time.Millisecond))
-}
-
-func (h *Human) totals(t event.Totals) string {
-	var parts []string
-	add := func(n int, word string, attribute color.Attribute, always bool) {
-		if n > 0 || always {
-			text := fmt.Sprintf("%s %d", word, n)
-			if n > 0 {
-				text = h.paint(attribute, text)
-			}
-			parts = append(parts, text)
-		}
-	}
-	add(t.OK, "ok", color.FgGreen, true)
-	add(t.Changed, "changed", color.FgYellow, true)
-	add(t.Deferred, "deferred", color.FgBlue, h.check)
-	add(t.Failed, "failed", color.FgRed, true)
-	add(t.Unreachable, "unreachable", color.FgRed, false)
-	add(t.Skipped, "skipped", color.FgCyan, false)
-	add(t.Rescued, "rescued", color.FgYellow, false)
-	add(t.Ignored, "ignored", color.FgYellow, false)
-	return strings.Join(parts, "  ")
 }

@@ -144,7 +144,7 @@ func (h *Human) hostUp(e event.HostUp) {
 		sent = fmt.Sprintf(", %d kB of agent sent", (e.Uploaded+1023)/1024)
 	}
 	h.heading()
-	h.print("  connected %s in %s%s", e.Host, e.Took.Round(time.Millisecond), sent)
+	h.print("  connected %s in %s%s", printable(e.Host), e.Took.Round(time.Millisecond), sent)
 }
 
 // output shows a line as it comes, below a heading of its task.
@@ -158,7 +158,7 @@ func (h *Human) output(e event.Output) {
 		h.print("  %-8s %s", "running", title(t.start))
 		t.printed = true
 	}
-	h.print("    %s %s: %s", e.Host, e.Stream, printable(e.Line))
+	h.print("    %s", printable(e.Host+" "+e.Stream+": "+e.Line))
 }
 
 // message shows what debug says when its task ends, and everything else at once.
@@ -169,7 +169,7 @@ func (h *Human) message(e event.Message) {
 	}
 	text := strings.Join(lines(e.Text), "\n")
 	if e.Host != "" {
-		text = e.Host + ": " + text
+		text = printable(e.Host) + ": " + text
 	}
 	if e.Warning {
 		text = h.paint(color.FgYellow, "warning") + " " + text

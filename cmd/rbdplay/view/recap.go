@@ -41,7 +41,10 @@ func (h *Human) recap(e event.RunEnd) {
 	for i, host := range hosts {
 		rows[i] = printable(host)
 	}
-	padTo(rows)
+	width := widest(rows)
+	for i := range rows {
+		rows[i] += strings.Repeat(" ", width-columnsOf(rows[i]))
+	}
 	for _, column := range h.columns() {
 		h.addColumn(rows, hosts, e.Hosts, column)
 	}
@@ -68,9 +71,9 @@ func (h *Human) addColumn(rows, hosts []string, totals map[string]event.Totals, 
 	if !shown {
 		return
 	}
-	padTo(cells)
+	width := widest(cells)
 	for i, host := range hosts {
-		cell := column.word + " " + cells[i]
+		cell := column.word + strings.Repeat(" ", 1+width-len(cells[i])) + cells[i]
 		if column.of(totals[host]) > 0 {
 			cell = h.paint(column.color, cell)
 		}
@@ -78,13 +81,10 @@ func (h *Human) addColumn(rows, hosts []string, totals map[string]event.Totals, 
 	}
 }
 
-// padTo makes texts equally wide.
-func padTo(texts []string) {
+func widest(texts []string) int {
 	width := 0
 	for _, text := range texts {
 		width = max(width, columnsOf(text))
 	}
-	for i, text := range texts {
-		texts[i] += strings.Repeat(" ", width-columnsOf(text))
-	}
+	return width
 }

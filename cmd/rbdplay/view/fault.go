@@ -64,6 +64,13 @@ func (h *Human) diagnostic(d diag.Diagnostic) []string {
 func sanitized(d diag.Diagnostic) diag.Diagnostic {
 	keepLines := func(text string) string { return strings.Join(lines(text), "\n") }
 	d.Summary, d.Detail, d.Hint = printable(d.Summary), keepLines(d.Detail), keepLines(d.Hint)
+	d.Range.File = printable(d.Range.File)
+	related := make([]diag.Note, len(d.Related))
+	for i, note := range d.Related {
+		note.Text, note.Range.File = printable(note.Text), printable(note.Range.File)
+		related[i] = note
+	}
+	d.Related = related
 	values := make([]diag.NamedValue, len(d.Values))
 	for i, v := range d.Values {
 		values[i] = diag.NamedValue{Name: printable(v.Name), Value: keepLines(v.Value)}

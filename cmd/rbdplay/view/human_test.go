@@ -477,7 +477,7 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 	for verbosity := range 3 {
 		for _, status := range []modules.Status{modules.OK, modules.Changed, modules.Failed, modules.Skipped, modules.Deferred, modules.Unreachable} {
 			id := 1
-			end := event.TaskEnd{Task: id, Host: "a", Status: status, Changes: []change.Change{{Before: change.Text(""), After: change.Text("")}, {Action: change.Run}}, Result: modules.Result{"stderr": hostile, "stdout": hostile}, Diagnostic: &diag.Diagnostic{Values: []diag.NamedValue{{}}}}
+			end := event.TaskEnd{Task: id, Host: "a", Status: status, Changes: []change.Change{{Before: change.Text(""), After: change.Text("")}, {Action: change.Run}}, Result: modules.Result{"stderr": hostile, "stdout": hostile}, Diagnostic: &diag.Diagnostic{Values: []diag.NamedValue{{}}, Related: []diag.Note{{}}}}
 			events := []event.Event{
 				fill(event.RunStart{}), fill(event.PlayStart{}), fill(event.TaskStart{ID: id}), fill(event.HostDown{}), fill(event.HostUp{}),
 				fill(event.Message{}), fill(event.Message{Warning: true}), fill(event.Message{Task: id}), fill(event.Output{Task: id}),

@@ -4,38 +4,69 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-func TestProcessesUsingAFolder(t *testing.T) {
-	dir := t.TempDir()
-	using := func() bool {
-		t.Helper()
-		users, err := NewReal().Processes().Using(t.Context(), dir)
-		if err != nil {
+// fakeProcess lays a process out as proc(5) has it.
+func fakeProcess(t *testing.T, proc, pid, namespace, mountinfo string, open map[string]string) {
+	t.Helper()
+	dir := filepath.Join(proc, pid)
+	for _, folder := range []string{"ns", "fd"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range users {
-			if p.PID == os.Getpid() && p.Name != "" {
-				return true
-			}
+	}
+	for link, target := range map[string]string{"ns/mnt": namespace, "cwd": "/", "root": "/", "exe": "/bin/true"} {
+		if changed, ok := open[link]; ok {
+			target = changed
 		}
-		return false
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if using() {
-		t.Error("an unused folder counts as used")
+	if target, ok := open["fd/3"]; ok {
+		if err := os.Symlink(target, filepath.Join(dir, "fd/3")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	f, err := os.Create(filepath.Join(dir, "open"))
+	for file, text := range map[string]string{"comm": "name" + pid + "\n", "mountinfo": mountinfo} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestProcessesUsingAFolder(t *testing.T) {
+	const (
+		hostTable      = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+		registryTable  = "40 1 0:50 / / rw - overlay overlay rw\n41 40 8:1 /grdata/services/with\\040blank /var/lib/registry rw - ext4 /dev/sda1 rw\n"
+		unrelatedTable = "50 1 0:51 / / rw - overlay overlay rw\n51 50 8:1 /grdata2 /data rw - ext4 /dev/sda1 rw\n"
+	)
+	proc := t.TempDir()
+	fakeProcess(t, proc, "self", "mnt:[1]", hostTable, nil)
+	fakeProcess(t, proc, "10", "mnt:[1]", hostTable, map[string]string{"fd/3": "/grdata/tenant/file"})
+	fakeProcess(t, proc, "11", "mnt:[1]", hostTable, map[string]string{"cwd": "/grdata"})
+	fakeProcess(t, proc, "12", "mnt:[1]", hostTable, map[string]string{"fd/3": "/grdata2/file"})
+	fakeProcess(t, proc, "13", "mnt:[2]", registryTable, nil)
+	fakeProcess(t, proc, "14", "mnt:[3]", unrelatedTable, map[string]string{"fd/3": "/grdata/of/another/root"})
+	if err := os.WriteFile(filepath.Join(proc, "uptime"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	users, err := (&realProcesses{proc: proc}).Using(t.Context(), "/grdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !using() {
-		t.Error("an open file below the folder was not seen")
+	want := []Process{{10, "name10"}, {11, "name11"}, {13, "name13"}}
+	if diff := cmp.Diff(want, users); diff != "" {
+		t.Errorf("- want, + got:\n%s", diff)
 	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if using() {
-		t.Error("a closed file still counts")
+}
+
+func TestProcessesCouldNotLook(t *testing.T) {
+	proc := t.TempDir()
+	if _, err := (&realProcesses{proc: proc}).Using(t.Context(), "/grdata"); err == nil {
+		t.Error("a proc without the own mount table tells that nobody uses the folder")
 	}
 }
 
@@ -54,16 +85,6 @@ func TestMountLinesOrigin(t *testing.T) {
 		if got := host.origin(path); got != want {
 			t.Errorf("origin(%s) = %v, want %v", path, got, want)
 		}
-	}
-	container := mountLines{
-		{origin{"0:50", "/"}, "/"},
-		{origin{"8:1", "/grdata/services/registry"}, "/var/lib/registry"},
-	}
-	if !container.has(host.origin("/grdata")) {
-		t.Error("a container that mounts a folder below was not seen")
-	}
-	if container.has(host.origin("/grdata2")) || container.has(host.origin("/grdata/services/registry/deep")) {
-		t.Error("a container that mounts something else counts")
 	}
 }
 

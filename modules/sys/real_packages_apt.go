@@ -325,7 +325,8 @@ func (a *apt) files(ctx context.Context, packages []string) ([]string, error) {
 }
 
 var (
-	aptNoPackage   = regexp.MustCompile(`^E: (?:Unable to locate package (\S+)|Package '?([^' ]+)'? has no installation candidate)`)
+	aptNoPackage   = regexp.MustCompile(`^E: Unable to locate package (\S+)`)
+	aptNoCandidate = regexp.MustCompile(`^E: Package '?([^' ]+)'? has no installation candidate`)
 	aptNoVersion   = regexp.MustCompile(`^E: Version '([^']+)' for '([^']+)' was not found`)
 	aptUnsatisfied = regexp.MustCompile(`(?ms)^The following packages have unmet dependencies:\n(.*?)^\S`)
 	aptRefused     = regexp.MustCompile(`(?m)^The following (held packages will be changed|packages will be DOWNGRADED|packages cannot be authenticated)[:!]\n((?:  .*\n)+)`)
@@ -342,7 +343,10 @@ func aptFailure(program string, r Result) error {
 	}
 	for line := range strings.Lines(string(r.Stderr)) {
 		if m := aptNoPackage.FindStringSubmatch(line); m != nil {
-			return unavailable(m[1]+m[2], "", "apt")
+			return unavailable(m[1], "", "apt")
+		}
+		if m := aptNoCandidate.FindStringSubmatch(line); m != nil {
+			return missing("apt knows package %s by name only, and no version of it: it is virtual, or gone from the lists", m[1])
 		}
 		if m := aptNoVersion.FindStringSubmatch(line); m != nil {
 			return unavailable(m[2], m[1], "apt")

@@ -128,13 +128,18 @@ func versionLocked(locks []string, p Package) bool {
 		p.Name + "-" + epoch + ":" + rest, epoch + ":" + p.Name + "-" + rest, p.Name + "-" + rest,
 	} {
 		for _, lock := range locks {
-			lock = strings.TrimSuffix(lock, ".*")
-			if matched, err := path.Match(lock, form); err == nil && matched {
+			if matches(lock, form) || matches(lock, form+".arch") {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// matches takes a pattern that is not well-formed for one that nothing matches.
+func matches(pattern, text string) bool {
+	matched, err := path.Match(pattern, text)
+	return err == nil && matched
 }
 
 func (d *dnf) candidates(ctx context.Context, names []string) (map[string]string, error) {
@@ -284,7 +289,7 @@ func (d *dnf) resolve(ctx context.Context, requests []PackageRequest, options Pa
 		if err != nil {
 			return nil, err
 		}
-		planned, err := d.planned(r, state)
+		planned, err := d.planned(r, requests, state)
 		if err != nil {
 			return nil, err
 		}
@@ -299,10 +304,19 @@ func (d *dnf) resolve(ctx context.Context, requests []PackageRequest, options Pa
 	return list, nil
 }
 
-func (d *dnf) planned(r Result, state map[string]Package) ([]PackageChange, error) {
+func (d *dnf) planned(r Result, requests []PackageRequest, state map[string]Package) ([]PackageChange, error) {
 	all := string(r.Stdout) + string(r.Stderr)
 	if m := dnfNoPackage.FindStringSubmatch(all); m != nil {
-		return nil, unavailable(strings.Join(m[1:], ""), "", d.program)
+		if strings.Contains(all, "Failed to download metadata") || strings.Contains(all, "[Errno") {
+			return nil, dnfFailure(d.program, r) // a repository that was not seen may have it
+		}
+		name := strings.Join(m[1:], "")
+		for _, request := range requests {
+			if request.Version != "" && withVersion(request) == name {
+				return nil, unavailable(request.Name, request.Version, d.program)
+			}
+		}
+		return nil, unavailable(name, "", d.program)
 	}
 	if strings.Contains(string(r.Stdout), "Transaction Summary") {
 		return parseTransaction(string(r.Stdout), nativeRPM(), state)
@@ -505,7 +519,7 @@ func dnfFailure(program string, r Result) error {
 		case !strings.HasPrefix(line, " "):
 			take = false
 		}
-		if take && text != "" && !slices.Contains(reasons, text) {
+		if take && text != "" && text != "Error:" && !slices.Contains(reasons, text) {
 			reasons = append(reasons, text)
 		}
 	}

@@ -166,6 +166,9 @@ func mountedAt(ctx context.Context, host sys.Reader, target string) ([]sys.Mount
 		return layers, nil
 	}
 	real, err := realpath(ctx, host.Files(), target)
+	if _, unknown := sys.Unknown(err); unknown {
+		return nil, nil // uncovered in the shadow: a mount point until now, so no link
+	}
 	if there, err := present(err); !there {
 		return nil, err
 	}

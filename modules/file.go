@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"syscall"
 
 	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -338,8 +339,11 @@ func (a *FileArgs) linkTarget(ctx context.Context, host sys.Reader, at found, ta
 		full = path.Dir(at.path) + "/" + target
 	}
 	leads, err := lookThrough(ctx, host, full)
-	if errors.Is(err, fs.ErrNotExist) {
-		leads, err = found{path: full}, nil
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+		leads, err = found{path: full}, nil // it leads nowhere
+	}
+	if err == nil && path.Clean(leads.path) == at.path {
+		return leads, fmt.Errorf("%s is what the link would lead to; a link to itself leads nowhere", a.Path)
 	}
 	if err == nil && !leads.exists && !a.Force {
 		return leads, fmt.Errorf("%s does not exist; force: yes would make the link all the same", full)

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -82,7 +83,7 @@ func realpath(ctx context.Context, files sys.FileReader, p string) (string, erro
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", fmt.Errorf("%s: more than %d links lead round in it", p, maxLinks)
+			return "", fmt.Errorf("%s: more than %d links lead round in it: %w", p, maxLinks, syscall.ELOOP)
 		}
 		target, err := files.Readlink(ctx, next)
 		if err != nil {

@@ -29,7 +29,7 @@ import (
 //	after/PATH        a file that is there afterwards
 //	after.tree        further entries that are there afterwards, as in before.tree
 //	gone              paths that are not there afterwards
-//	changes           the changes, one a line
+//	changes           the changes, one a line; $OWNER is the numbers of who runs the test
 //	result.yaml       keys of the result, with their values
 //	error             a part of the message with which the module fails
 //	root              present when the test needs root
@@ -204,6 +204,7 @@ func describe(changes []change.Change, root string) string {
 		case change.Update:
 			line += ": " + shown(c.Before) + " => " + shown(c.After)
 		}
+		line = strings.ReplaceAll(line, fmt.Sprintf(" %d:%d", os.Getuid(), os.Getgid()), " $OWNER")
 		out.WriteString(strings.ReplaceAll(line, root, "$ROOT") + "\n")
 	}
 	return out.String()

@@ -88,7 +88,7 @@ func documented(t *testing.T, spec *modules.Spec) {
 		t.Fatal(err)
 	}
 	for _, o := range options {
-		if !strings.HasSuffix(o.Doc, ".") && !strings.HasSuffix(o.Doc, "?") {
+		if !strings.ContainsAny(o.Doc[len(o.Doc)-1:], ".?!") {
 			t.Errorf("the documentation of %s is no sentence: %q", o.Name, o.Doc)
 		}
 	}

@@ -35,6 +35,7 @@ type Options struct {
 	Selection   play.Selection
 	StartAt     *play.Task // nil: from the beginning
 	ExtraVars   map[string]any
+	Secrets     []string // further texts that no event may show; passwords in variables are known
 }
 
 // Target is a host to connect to.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
@@ -69,20 +70,23 @@ func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 	found := o.Playbook.CheckSelection(o.Selection)
 	extra, faults := scope.FromText(o.Environment, o.ExtraVars, diag.Range{File: "--extra-vars"})
 	found = append(found, faults...)
-	var err error
 	r.vars, faults = scope.NewRun(o.Environment, o.Inventory, scope.Options{
 		Extra: extra, Check: o.Check, Diff: o.Diff, PlaybookDir: o.Playbook.Dir,
 		Magic: map[string]any{"ansible_run_tags": runTags(o.Selection.Tags), "ansible_skip_tags": anys(o.Selection.Skip)},
 	})
 	found = append(found, faults...)
-	if found.HasErrors() {
+	broken := faults.HasErrors()
+	r.limit, faults = r.limited()
+	found = append(found, faults...)
+	if broken {
 		return nil, nil, found.ErrorOrNil()
 	}
-	if r.limit, err = r.limited(); err != nil {
-		return nil, nil, err
-	}
+	r.learnSecrets(ctx)
 	plays, faults := r.hostsOfPlays(ctx)
 	found = append(found, faults...)
+	if len(r.order) == 0 && !found.HasErrors() {
+		found.Add(r.nobody())
+	}
 	for _, d := range found {
 		if d.Severity != diag.Error {
 			r.emit(event.Message{Text: d.Error(), Warning: true})
@@ -91,14 +95,33 @@ func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 	return r, plays, found.ErrorOrNil()
 }
 
+// learnSecrets makes the redactor know every password to connect with, before
+// anything can show one. A variable that cannot be rendered yet is learnt when it
+// is used.
+func (r *run) learnSecrets(ctx context.Context) {
+	for _, secret := range r.Secrets {
+		r.secrets.add(secret)
+	}
+	for _, h := range r.Inventory.Hosts() {
+		vars, _ := r.vars.Host(h.Name)
+		for _, name := range inventory.PasswordVariables() {
+			if value, ok, err := vars.Scope().Lookup(ctx, name); ok && err == nil {
+				r.secrets.add(expression.Text(value))
+			}
+		}
+	}
+}
+
 // limited resolves --limit.
-func (r *run) limited() (map[string]bool, error) {
+func (r *run) limited() (map[string]bool, diag.List) {
 	if r.Limit == "" {
-		return nil, nil //nolint:nilnil // no limit is no fault
+		return nil, nil
 	}
 	pattern, err := inventory.ParsePattern(r.Limit, diag.InText("--limit", r.Limit))
 	if err != nil {
-		return nil, err
+		var found diag.List
+		found.AddError(diag.Range{File: "--limit"}, err)
+		return nil, found
 	}
 	chosen, found := r.Inventory.Select(pattern)
 	if len(chosen) == 0 && !found.HasErrors() {
@@ -108,7 +131,22 @@ func (r *run) limited() (map[string]bool, error) {
 	for _, h := range chosen {
 		limit[h.Name] = true
 	}
-	return limit, found.ErrorOrNil()
+	return limit, found
+}
+
+// nobody says why no play has any host.
+func (r *run) nobody() diag.Diagnostic {
+	d := diag.New(diag.Range{File: r.Playbook.Name}, "no play has a host to run on")
+	switch {
+	case len(r.Inventory.Sources()) == 0:
+		return d.WithHint("give an inventory with -i")
+	case len(r.Inventory.Hosts()) == 0:
+		return d.WithHint("the inventory " + strings.Join(r.Inventory.Sources(), ", ") + " has no hosts")
+	case r.Limit != "":
+		return d.WithHint("--limit " + r.Limit + " leaves none")
+	default:
+		return d.WithHint("their patterns choose none of the inventory's hosts")
+	}
 }
 
 // hostsOfPlays resolves the pattern of every play, so that a wrong one is known

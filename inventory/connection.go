@@ -78,6 +78,15 @@ var otherNames = map[string][]string{
 	"ansible_become_password":      {"ansible_become_pass"},
 }
 
+// PasswordVariables names the variables that hold passwords, under each name.
+func PasswordVariables() []string {
+	var names []string
+	for _, name := range []string{"ansible_password", "ansible_become_password"} {
+		names = append(append(names, name), otherNames[name]...)
+	}
+	return names
+}
+
 // withoutMeaning are variables of Ansible that an inventory may well have and
 // that have nothing to act on here, each with the reason.
 var withoutMeaning = map[string]string{

@@ -38,6 +38,11 @@ type connectionFlags struct {
 	environment                  ssh.Environment
 }
 
+// secrets are the texts that must never be shown.
+func (f connectionFlags) secrets() []string {
+	return []string{f.password.Reveal(), f.becomePassword.Reveal()}
+}
+
 type connection struct {
 	once sync.Once
 	conn transport.Conn

@@ -182,7 +182,7 @@ func newVersion(s *streams) *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Long:  "Prints the version of rbdplay and the platforms it carries an agent for.\n" + exitCodes,
-		Args:  cobra.NoArgs,
+		Args:  wants(),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(s.out, "rbdplay %s\n%s\n", version, agentsText())
 			return err

@@ -36,7 +36,7 @@ func newInit(s *streams) *cobra.Command {
 to set. Passwords in it are made up for you, anew each time.
 ` + exitCodes,
 		Example:           "  rbdplay init ha-minimal > cluster.yml",
-		Args:              cobra.ExactArgs(1),
+		Args:              wants("NAME"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(_ *cobra.Command, args []string) error {
 			folder, err := openEmbedded(args[0])
@@ -58,7 +58,7 @@ func newList(s *streams) *cobra.Command {
 		Use:   "list",
 		Short: "List the embedded playbooks",
 		Long:  "Lists the playbooks that are in the binary.\n" + exitCodes,
-		Args:  cobra.NoArgs,
+		Args:  wants(),
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range playbooks.Names() {
 				folder, err := playbooks.Open(name)
@@ -85,7 +85,7 @@ func newExport(s *streams) *cobra.Command {
 		Long: `Writes an embedded playbook, its roles and its inventory to DIR, which must not exist
 or be empty. Run the copy with: rbdplay run DIR/playbook.yml
 ` + exitCodes,
-		Args:              cobra.ExactArgs(2),
+		Args:              wants("NAME", "DIR"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(_ *cobra.Command, args []string) error {
 			folder, err := openEmbedded(args[0])

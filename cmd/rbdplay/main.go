@@ -93,6 +93,7 @@ The main job, a highly available Rainbond 3.6 cluster of three nodes:
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRun(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVersion(s))
 	return root
 }

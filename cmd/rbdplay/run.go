@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -22,9 +17,6 @@ import (
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/transport"
 	"github.com/rbdplay/rbdplay/engine/transport/ssh"
-	"github.com/rbdplay/rbdplay/inventory"
-	"github.com/rbdplay/rbdplay/modules"
-	"github.com/rbdplay/rbdplay/playbooks"
 )
 
 // runFlags are the flags of run; validate has some of them.
@@ -34,6 +26,8 @@ type runFlags struct {
 	check, diff, detailedExitCode          bool
 	forks, verbosity                       int
 	askPassword, askBecomePassword         bool
+	syntaxCheck                            bool
+	listing                                listing
 	connection                             connectionFlags
 }
 
@@ -51,7 +45,7 @@ shadow of each host: the same code, and nothing is changed.
 		Example: `  rbdplay run ha-minimal -i cluster.yml --check --diff
   rbdplay run ha-minimal -i cluster.yml -t preflight
   rbdplay run site.yml -i hosts.ini -l web -e version=2`,
-		Args:              cobra.ExactArgs(1),
+		Args:              wants("PLAYBOOK"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(c *cobra.Command, args []string) error {
 			return f.run(c.Context(), s, args[0])
@@ -67,6 +61,10 @@ shadow of each host: the same code, and nothing is changed.
 	flags.StringVarP(&f.output, "output", "o", "human", "human or jsonl (one JSON object for each event)")
 	flags.StringVar(&f.startAt, "start-at-task", "", "begin at the task of this `name`")
 	flags.BoolVar(&f.detailedExitCode, "detailed-exitcode", false, "exit with 3 when a check finds changes")
+	flags.BoolVar(&f.syntaxCheck, "syntax-check", false, "only check, as validate does")
+	flags.BoolVar(&f.listing.hosts, "list-hosts", false, "only list the hosts of each play")
+	flags.BoolVar(&f.listing.tasks, "list-tasks", false, "only list the tasks of each play, with their tags")
+	flags.BoolVar(&f.listing.tags, "list-tags", false, "only list the tags of each play")
 	flags.StringVarP(&f.connection.user, "user", "u", "", "log in as this `user` where no variable says otherwise")
 	flags.StringVar(&f.connection.privateKey, "private-key", "", "log in with the key in this `file`")
 	flags.StringVar(&f.connection.commonArgs, "ssh-common-args", "", "options of ssh, such as '-o ProxyJump=gate'")
@@ -80,121 +78,33 @@ shadow of each host: the same code, and nothing is changed.
 func (f *runFlags) addCommon(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringArrayVarP(&f.inventories, "inventory", "i", nil, "inventory `file`, folder or list a,b, (may be given again)")
-	flags.StringArrayVarP(&f.extraVars, "extra-vars", "e", nil, "variables: key=value, @file or JSON (may be given again)")
+	flags.StringArrayVarP(&f.extraVars, "extra-vars", "e", nil, "variables: key=value, @file, or a mapping in YAML or JSON (may be given again)")
 	flags.StringSliceVarP(&f.tags, "tags", "t", nil, "only tasks with one of these tags")
 	flags.StringSliceVar(&f.skipTags, "skip-tags", nil, "no task with one of these tags")
 }
 
-func newValidate(s *streams) *cobra.Command {
-	f := &runFlags{}
-	c := &cobra.Command{
-		Use:   "validate PLAYBOOK",
-		Short: "Check a playbook and its inventory without contacting anybody",
-		Long: `Checks a playbook with its roles, files and templates, and with -i its inventory.
-All faults are shown at once. No host is contacted.
-` + exitCodes,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeEmbedded,
-		RunE: func(c *cobra.Command, args []string) error {
-			_, err := f.load(c.Context(), s, args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(s.out, "%s is fine\n", args[0])
-			return err
-		},
-	}
-	f.addCommon(c)
-	return c
-}
-
-// loaded is all that a run needs from files.
-type loaded struct {
-	playbook  *play.Playbook
-	inventory *inventory.Inventory
-	registry  *modules.Registry
-	sources   *diag.Sources
-	extra     map[string]any
-}
-
-// load reads and checks everything; faults are printed, all of them.
-func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, error) {
-	l := &loaded{sources: &diag.Sources{}}
-	var err error
-	if l.registry, err = modules.All(); err != nil {
-		return nil, err
-	}
-	if l.extra, err = parseExtraVars(f.extraVars); err != nil {
-		return nil, err
-	}
-	source, folder, err := findPlaybook(name)
-	if err != nil {
-		return nil, err
-	}
-	var found, faults diag.List
-	l.playbook, _, found = play.Load(ctx, source, l.registry, play.Options{Disk: os.DirFS("/"), Sources: l.sources})
-	l.inventory, faults = inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
-	found = append(found, faults...)
-	return l, report(s, found, l.sources)
-}
-
-// report prints findings and fails when one is an error.
-func report(s *streams, found diag.List, sources *diag.Sources) error {
-	found.Sort()
-	for _, d := range found {
-		if err := diag.Format(s.err, d, sources, isColored(s.err)); err != nil {
-			return err
-		}
-	}
-	if found.HasErrors() {
-		return &exitError{code: exitWrong}
-	}
-	return nil
-}
-
-// findPlaybook finds a file, or an embedded playbook by its name. folder is where
-// its group_vars and host_vars are looked for.
-func findPlaybook(name string) (source play.Source, folder fs.FS, err error) {
-	if _, err := os.Stat(name); err == nil {
-		file, err := filepath.Abs(name)
-		if err != nil {
-			return source, nil, err
-		}
-		source = play.OnDisk(os.DirFS("/"), file, name)
-		return source, os.DirFS(filepath.Dir(file)), nil
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return source, nil, err
-	}
-	if strings.ContainsAny(name, "/.") {
-		return source, nil, fmt.Errorf("no playbook %s; rbdplay list names the embedded ones", name)
-	}
-	if folder, err = openEmbedded(name); err != nil {
-		return source, nil, err
-	}
-	return play.Source{FS: folder, Path: playbooks.Entry, Display: name + "/" + playbooks.Entry}, folder, nil
-}
-
 func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
-	if f.output != "human" && f.output != "jsonl" {
-		return fmt.Errorf("--output %s: wants human or jsonl", f.output)
+	if f.syntaxCheck {
+		return f.validate(ctx, s, name)
 	}
 	l, err := f.load(ctx, s, name)
 	if err != nil {
 		return err
 	}
-	o := engine.Options{
-		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Check: f.check, Diff: f.diff,
-		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, ExtraVars: l.extra,
-		Selection: play.Selection{Tags: f.tags, Skip: f.skipTags},
+	if f.listing.wanted() {
+		return f.list(ctx, s, l)
 	}
+	o := f.options(s, l)
 	if f.startAt != "" {
 		if o.StartAt, err = l.playbook.FindTask(f.startAt); err != nil {
-			return err
+			_, other := engine.Hosts(ctx, o)
+			return reportErrors(s, l.sources, err, other)
 		}
 	}
 	if err := f.askPasswords(s); err != nil {
 		return err
 	}
+	o.Secrets = f.connection.secrets()
 	f.connection.environment = ssh.Environ()
 	connector := newConnector(l.registry, f.connection)
 	defer connector.Close()
@@ -203,9 +113,49 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 	o.Sink, lines = f.sink(s, l.sources)
 	summary, err := engine.Run(ctx, o)
 	if lines != nil && lines.Err() != nil {
-		return lines.Err()
+		return &exitError{code: exitFailed, err: fmt.Errorf("the run came to its end, but could not be told of: %w", lines.Err())}
 	}
-	return f.exit(s, l, summary, err)
+	if err != nil {
+		return reportErrors(s, l.sources, err)
+	}
+	return f.exit(summary)
+}
+
+// options are what the engine is told by the flags, but for how to connect.
+// Warnings that come before a run go to standard error.
+func (f *runFlags) options(s *streams, l *loaded) engine.Options {
+	return engine.Options{
+		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Check: f.check, Diff: f.diff,
+		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, ExtraVars: l.extra, Selection: f.selection(),
+		Sink: view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
+	}
+}
+
+func (f *runFlags) selection() play.Selection { return play.Selection{Tags: f.tags, Skip: f.skipTags} }
+
+// faults are what is wrong with the flags themselves.
+func (f *runFlags) faults() diag.List {
+	var found diag.List
+	refuse := func(flag, format string, args ...any) {
+		found.Add(diag.New(diag.Range{File: "--" + flag}, format, args...))
+	}
+	if f.output != "" && f.output != "human" && f.output != "jsonl" {
+		refuse("output", "%q is no form of output; human and jsonl are", f.output)
+	}
+	if f.forks < 0 {
+		refuse("forks", "%d is negative; 0 means all hosts at once", f.forks)
+	}
+	switch ssh.HostKeyChecking(f.connection.hostKeys) {
+	case "", ssh.Strict, ssh.AcceptNew:
+	default:
+		refuse("host-key-checking", "%q is unknown; yes and accept-new are not", f.connection.hostKeys)
+	}
+	if key := f.connection.privateKey; key != "" {
+		_, err := os.Stat(key)
+		found.AddError(diag.Range{File: "--private-key"}, err)
+	}
+	found.AddError(diag.Range{File: "--ssh-common-args"}, new(ssh.Config).ApplyArgs(f.connection.commonArgs))
+	return found
 }
 
 func (f *runFlags) sink(s *streams, sources *diag.Sources) (event.Sink, *view.JSONLines) {
@@ -228,20 +178,12 @@ func isColored(out io.Writer) bool {
 }
 
 // exit turns what a run came to into the exit code.
-func (f *runFlags) exit(s *streams, l *loaded, summary engine.Summary, err error) error {
-	var found diag.List
-	var single diag.Diagnostic
+func (f *runFlags) exit(summary engine.Summary) error {
 	switch {
-	case errors.As(err, &found):
-		return report(s, found, l.sources)
-	case errors.As(err, &single):
-		return report(s, diag.List{single}, l.sources)
-	case err != nil:
-		return err
 	case summary.Interrupted:
 		return &exitError{code: exitInterrupted}
 	case summary.Failed() && !summary.Contacted:
-		return &exitError{code: exitWrong, err: errors.New("the inventory or the arguments are wrong; no host was contacted")}
+		return &exitError{code: exitWrong, err: errors.New("the playbook, the inventory or the arguments are wrong; nothing was contacted")}
 	case summary.Failed():
 		return &exitError{code: exitFailed}
 	case summary.Unreachable():
@@ -278,29 +220,4 @@ func (f *runFlags) askPasswords(s *streams) error {
 		*ask.into = transport.NewSecret(string(text))
 	}
 	return nil
-}
-
-// parseExtraVars reads -e: key=value words, @file with YAML, or JSON.
-func parseExtraVars(given []string) (map[string]any, error) {
-	all := map[string]any{}
-	for _, text := range given {
-		if err := addExtraVars(all, text); err != nil {
-			return nil, fmt.Errorf("--extra-vars %s: %w", text, err)
-		}
-	}
-	return all, nil
-}
-
-func addExtraVars(all map[string]any, text string) error {
-	if file, ok := strings.CutPrefix(text, "@"); ok {
-		return addVarsFile(all, file)
-	}
-	if strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return json.Unmarshal([]byte(text), &all)
-	}
-	values, err := play.KeyValues(text)
-	for name, value := range values {
-		all[name] = value
-	}
-	return err
 }

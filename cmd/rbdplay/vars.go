@@ -1,21 +1,55 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/agent/binaries"
+	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
-// addVarsFile reads a file of variables.
-func addVarsFile(all map[string]any, file string) error {
+// inExtraVars is the place of what -e itself says. Its text is not shown: it may
+// hold a password.
+var inExtraVars = diag.Range{File: "--extra-vars"}
+
+// readExtraVars reads what -e was given: key=value pairs, @file, or a mapping in
+// YAML or JSON. Later ones win.
+func readExtraVars(given []string, sources *diag.Sources) (map[string]any, diag.List) {
+	all := map[string]any{}
+	var found diag.List
+	for _, text := range given {
+		var err error
+		switch trimmed := strings.TrimSpace(text); {
+		case strings.HasPrefix(text, "@"):
+			err = addVarsFile(all, text[1:], sources)
+		case strings.HasPrefix(trimmed, "{") && !strings.HasPrefix(trimmed, "{{"):
+			err = addMapping(all, inExtraVars.File, []byte(text))
+		default:
+			var values map[string]string
+			values, err = play.KeyValues(text)
+			for name, value := range values {
+				all[name] = value
+			}
+		}
+		found.AddError(inExtraVars, err)
+	}
+	return all, found
+}
+
+func addVarsFile(all map[string]any, file string, sources *diag.Sources) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	node, err := syntax.Parse(file, data)
+	sources.Add(file, data)
+	return addMapping(all, file, data)
+}
+
+func addMapping(all map[string]any, name string, text []byte) error {
+	node, err := syntax.Parse(name, text)
 	if err != nil {
 		return err
 	}
@@ -24,8 +58,8 @@ func addVarsFile(all map[string]any, file string) error {
 		return err
 	}
 	values, ok := decoded.(map[string]any)
-	if !ok {
-		return fmt.Errorf("%s: wants a mapping of variables", file)
+	if !ok && decoded != nil {
+		return diag.New(diag.Range{File: name}, "a mapping of variables is wanted")
 	}
 	maps.Copy(all, values)
 	return nil
@@ -33,12 +67,9 @@ func addVarsFile(all map[string]any, file string) error {
 
 // agentsText says which platforms this rbdplay can put an agent on.
 func agentsText() string {
-	text := ""
-	for _, a := range binaries.Embedded().Architectures() {
-		text += " " + a
-	}
-	if text == "" {
+	platforms := binaries.Embedded().Architectures()
+	if len(platforms) == 0 {
 		return "no agents: build with make build"
 	}
-	return "agents for" + text
+	return "agents for linux/" + strings.Join(platforms, " linux/")
 }

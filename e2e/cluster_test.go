@@ -124,8 +124,12 @@ func rbdplay(t *testing.T, args ...string) outcome {
 	return o
 }
 
+// binary is the program under test: bin/rbdplay, or what RBDPLAY_BINARY names.
 func binary(t *testing.T) string {
 	t.Helper()
+	if path := os.Getenv("RBDPLAY_BINARY"); path != "" {
+		return path
+	}
 	path, err := filepath.Abs("../bin/rbdplay")
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -124,51 +123,4 @@ skip='-path ./services/worker -o -path ./downloads/log -o -path ./tenant/demo -o
 		t.Fatalf("%s lists only %d lines", root, len(files))
 	}
 	return files
-}
-
-// TestInterruptedRuns kills the controller in the middle of each stage; the next
-// run finishes the job, and no file is lost.
-func TestInterruptedRuns(t *testing.T) {
-	reset(t)
-	files := listing(t, "/grdata")
-	for _, task := range []string{
-		"Install the GlusterFS server", "Make the replicated volume and start it",
-		"Stop the platform services that use the data", "Copy the data into the volume", "Move the old tree aside", "Mount the volume in its place",
-		"Start rbd-lb and rbd-dns", "Start keepalived", "Remove its container", "TCP apps are shown with the VIP",
-	} {
-		t.Run(task, func(t *testing.T) { killAt(t, task) })
-	}
-	makeAvailable(t)
-	if diff := cmp.Diff(files, listing(t, "/grdata")); diff != "" {
-		t.Errorf("/grdata (- before, + on the volume):\n%s", diff)
-	}
-	for host, totals := range makeAvailable(t).hosts {
-		if totals["changed"] != 0 {
-			t.Errorf("%s: the last run still changed %d things", host, totals["changed"])
-		}
-	}
-}
-
-// killAt starts ha-minimal and kills it as soon as the task begins.
-func killAt(t *testing.T, task string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, binary(t), haMinimal("-o", "jsonl")...)
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	found := await(out, `"type":"task_start"`, `"task":"`+task+`"`)
-	time.Sleep(50 * time.Millisecond) // into the task
-	if err := c.Process.Kill(); err != nil && found {
-		t.Error(err)
-	}
-	_ = c.Wait() // killed
-	if !found {
-		t.Errorf("the run ended before the task %q", task)
-	}
 }

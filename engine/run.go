@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -174,7 +175,25 @@ func (r *run) hostsOfPlays(ctx context.Context) ([][]string, diag.List) {
 			}
 		}
 	}
-	return plays, found
+	return plays, once(found)
+}
+
+// once keeps the first of equal findings: an unknown group that every play names
+// is one fault.
+func once(found diag.List) diag.List {
+	var kept diag.List
+	more := map[string]int{}
+	for _, d := range found {
+		if more[d.Summary]++; more[d.Summary] == 1 {
+			kept.Add(d)
+		}
+	}
+	for i, d := range kept {
+		if n := more[d.Summary] - 1; n > 0 {
+			kept[i].Detail = strings.TrimSpace(d.Detail + fmt.Sprintf("\nthe same in %d more places", n))
+		}
+	}
+	return kept
 }
 
 func (r *run) emit(e event.Event) { r.secrets.Emit(e) }
@@ -184,8 +203,7 @@ func (r *run) nextID() int {
 	return r.lastID
 }
 
-// summary leaves out hosts that nothing was done for (the implicit localhost of
-// a play that only checks its inventory counts once it did something).
+// summary has every host of every play, also those that nothing was done for.
 func (r *run) summary(ctx context.Context) Summary {
 	s := Summary{Hosts: map[string]event.Totals{}, Interrupted: ctx.Err() != nil, Contacted: r.links.contacted}
 	for _, name := range r.order {

@@ -383,6 +383,7 @@ func TestRecap(t *testing.T) {
 		"web1":      {OK: 12, Changed: 3},
 		"database1": {OK: 7, Failed: 1, Skipped: 1, Ignored: 1},
 		"web2":      {Unreachable: 1},
+		"web3":      {},
 	}
 	got := draw(view.Options{}, []event.Event{event.RunEnd{Hosts: hosts, Took: 1234 * time.Millisecond}})
 	want := `

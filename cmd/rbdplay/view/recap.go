@@ -33,10 +33,14 @@ func (h *Human) columns() []total {
 	}
 }
 
-// recap prints a line for each host, and the run in one line.
+// recap prints a line for each host, and the run in one line. Hosts that nothing
+// was done for are left out, unless that is so of all.
 func (h *Human) recap(e event.RunEnd) {
 	h.print("")
 	hosts := slices.Sorted(maps.Keys(e.Hosts))
+	if busy := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return e.Hosts[host] == event.Totals{} }); len(busy) > 0 {
+		hosts = busy
+	}
 	rows := make([]string, len(hosts))
 	for i, host := range hosts {
 		rows[i] = printable(host)

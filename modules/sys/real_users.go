@@ -16,14 +16,14 @@ import (
 // realUsers asks getent, so that LDAP and the like count. Where there is no
 // getent, the files are all there is to ask.
 type realUsers struct {
-	commands *realCommands
-	files    map[string]string // database to its file
+	lookUp func(ctx context.Context, database, key string) ([]byte, error)
+	files  map[string]string // database to its file
 }
 
 func newRealUsers() *realUsers {
 	return &realUsers{
-		commands: newRealCommands(),
-		files:    map[string]string{"passwd": "/etc/passwd", "group": "/etc/group"},
+		lookUp: getent,
+		files:  map[string]string{"passwd": "/etc/passwd", "group": "/etc/group"},
 	}
 }
 
@@ -75,12 +75,17 @@ func find[T any](ctx context.Context, u *realUsers, database, kind, key string, 
 
 // entries gives the lines among which that of key is, if there is one.
 func (u *realUsers) entries(ctx context.Context, database, key string) ([]byte, error) {
-	r, err := u.commands.Probe(ctx, Command{
-		Args: []string{"getent", database, key}, Env: []string{"LC_ALL=C.UTF-8"}, Timeout: time.Minute,
-	})
+	text, err := u.lookUp(ctx, database, key)
 	if errors.Is(err, exec.ErrNotFound) {
 		return os.ReadFile(u.files[database])
 	}
+	return text, err
+}
+
+func getent(ctx context.Context, database, key string) ([]byte, error) {
+	r, err := newRealCommands().Probe(ctx, Command{
+		Args: []string{"getent", database, key}, Env: []string{"LC_ALL=C.UTF-8"}, Timeout: time.Minute,
+	})
 	if err != nil {
 		return nil, err
 	}

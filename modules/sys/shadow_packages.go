@@ -117,7 +117,9 @@ func mergeRequests(earlier, later []PackageRequest) []PackageRequest {
 		switch {
 		case i < 0:
 			all = append(all, r)
-		case r.State != PackagePresent || r.Version != "" || all[i].State == PackageAbsent:
+		case r.State == PackagePresent && r.Version == "" && all[i].State == PackageAbsent:
+			all[i].State = PackageLatest // what is installed beneath would be gone by then
+		case r.State != PackagePresent || r.Version != "":
 			all[i] = r
 		}
 	}

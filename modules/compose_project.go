@@ -149,13 +149,42 @@ func (p *composeProject) look(ctx context.Context, host sys.Reader) (composeStat
 const projectLabel = "com.docker.compose.project"
 
 func (p *composeProject) read(ctx context.Context, host sys.Reader) (composeState, error) {
-	out, err := askDocker(ctx, host, "ps", "-a", "--no-trunc", "--format", `{{.ID}} {{.Names}} {{.Label "`+projectLabel+`"}}`)
+	found, taken, err := p.inspect(ctx, host)
 	if err != nil {
 		return composeState{}, err
 	}
-	state := composeState{taken: map[string]string{}}
-	var ids []string
-	for line := range strings.Lines(string(out)) {
+	state := composeState{taken: taken}
+	for _, c := range found {
+		state.containers = append(state.containers, composeContainer{Service: c.label("service"), Name: c.Name, Hash: c.label("config-hash"), Status: c.State.Status})
+	}
+	return state, nil
+}
+
+// inspect lists the project's containers by name, and the names that others have.
+func (p *composeProject) inspect(ctx context.Context, host sys.Reader) (found []dockerContainer, taken map[string]string, err error) {
+	out, err := askDocker(ctx, host, "ps", "-a", "--no-trunc", "--format", `{{.ID}} {{.Names}} {{.Label "`+projectLabel+`"}}`)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids, taken := p.sortOut(string(out))
+	all, err := inspectContainers(ctx, host, ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, c := range all {
+		// What compose run has made is none of up's.
+		if !strings.EqualFold(c.label("oneoff"), "true") && c.label("service") != "" {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b dockerContainer) int { return strings.Compare(a.Name, b.Name) })
+	return found, taken, nil
+}
+
+// sortOut reads docker ps: the project's containers, and whose the others are.
+func (p *composeProject) sortOut(list string) (ids []string, taken map[string]string) {
+	taken = map[string]string{}
+	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) == 3 && fields[2] == p.name:
@@ -166,12 +195,11 @@ func (p *composeProject) read(ctx context.Context, host sys.Reader) (composeStat
 				owner = "project " + fields[2]
 			}
 			for name := range strings.SplitSeq(fields[1], ",") {
-				state.taken[name] = owner
+				taken[name] = owner
 			}
 		}
 	}
-	state.containers, err = inspectProject(ctx, host, ids)
-	return state, err
+	return ids, taken
 }
 
 // dockerContainer is the part of docker inspect that is looked at.
@@ -213,21 +241,9 @@ func parseInspect(data []byte) ([]dockerContainer, error) {
 	return list, nil
 }
 
-func inspectProject(ctx context.Context, host sys.Reader, ids []string) ([]composeContainer, error) {
-	found, err := inspectContainers(ctx, host, ids)
-	if err != nil {
-		return nil, err
-	}
-	var containers []composeContainer
-	for _, c := range found {
-		label := func(name string) string { return c.Config.Labels["com.docker.compose."+name] }
-		if strings.EqualFold(label("oneoff"), "true") || label("service") == "" {
-			continue // from compose run: up leaves it alone
-		}
-		containers = append(containers, composeContainer{Service: label("service"), Name: c.Name, Hash: label("config-hash"), Status: c.State.Status})
-	}
-	slices.SortFunc(containers, func(a, b composeContainer) int { return strings.Compare(a.Name, b.Name) })
-	return containers, nil
+// label is a label that compose has given.
+func (c dockerContainer) label(name string) string {
+	return c.Config.Labels["com.docker.compose."+name]
 }
 
 // dockerPatience is how many seconds a daemon that was just started may take.
@@ -483,23 +499,15 @@ func (p *composeProject) watch(ctx context.Context, host sys.Reader, services []
 }
 
 func (p *composeProject) watched(ctx context.Context, host sys.Reader, services []string) (map[string]dockerContainer, error) {
-	state, err := p.read(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, c := range state.containers {
-		if slices.Contains(services, c.Service) {
-			names = append(names, c.Name)
-		}
-	}
-	found, err := inspectContainers(ctx, host, names)
+	found, _, err := p.inspect(ctx, host)
 	if err != nil {
 		return nil, err
 	}
 	byName := map[string]dockerContainer{}
 	for _, c := range found {
-		byName[c.Name] = c
+		if slices.Contains(services, c.label("service")) {
+			byName[c.Name] = c
+		}
 	}
 	return byName, nil
 }

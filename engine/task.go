@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -371,6 +372,9 @@ func (x *execution) call(ctx context.Context, h *host, list []*item, noLog bool)
 	for i, it := range list {
 		if i < len(outcomes) && outcomes[i].Status != "" {
 			it.outcome = outcomes[i]
+			if errors.Is(ctx.Err(), context.Canceled) {
+				it.outcome.Message = strings.ReplaceAll(it.outcome.Message, context.Canceled.Error(), "interrupted")
+			}
 			continue
 		}
 		it.outcome = lost(ctx, err)

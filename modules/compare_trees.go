@@ -121,7 +121,7 @@ func comparedResult(nodes []*treeNode) Result {
 	sum := sha256.New()
 	files, size := 0, int64(0)
 	for _, n := range nodes {
-		fmt.Fprintf(sum, "%s\x00%s\x00%s%s%s\x00", n.path, n.info.Type, n.sum, n.target, n.linkTo)
+		_, _ = fmt.Fprintf(sum, "%s\x00%s\x00%s%s%s\x00", n.path, n.info.Type, n.sum, n.target, n.linkTo)
 		if n.info.Type == sys.Regular && n.linkTo == "" {
 			files++
 			size += n.info.Size

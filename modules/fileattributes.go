@@ -36,56 +36,74 @@ func (a FileAttributes) noPreserve() error {
 // difference says what has to be set on f, and how to show it. For a file that
 // does not exist yet, fresh are the bits that a mode is applied to.
 func (a FileAttributes) difference(ctx context.Context, host sys.Reader, f found, fresh uint32, directory bool) (sys.Attributes, []change.Change, error) {
-	var set sys.Attributes
-	var changes []change.Change
-	action := change.Update
-	show := func(field, before, after string) {
-		c := change.Change{Target: f.path, Action: action, Field: field, Before: change.Text(before), After: change.Text(after)}
-		if !f.exists {
-			c.Before = change.Absent()
-		}
-		changes = append(changes, c)
-	}
+	d := attributeDifference{file: f}
 	now := f.info.Mode
 	if !f.exists {
-		action, now = change.Create, fresh
+		now = fresh
 	}
 	if mode := a.modeOn(now, directory); !f.exists || mode != now {
-		set.Mode = &mode
-		show("mode", octal(now), octal(mode))
+		d.set.Mode = &mode
+		d.show("mode", octal(now), octal(mode))
 	}
-	if a.Owner != nil {
-		user, err := findUser(ctx, host, *a.Owner)
-		if err != nil {
-			return set, nil, err
-		}
-		if !f.exists || user != f.info.UID {
-			before, err := ownerName(ctx, host, f.info.UID)
-			if err != nil {
-				return set, nil, err
-			}
-			set.UID = &user
-			show("owner", before, *a.Owner)
-		}
+	if err := d.owner(ctx, host, a.Owner); err != nil {
+		return d.set, nil, err
 	}
-	if a.Group != nil {
-		group, err := findGroup(ctx, host, *a.Group)
-		if err != nil {
-			return set, nil, err
-		}
-		if !f.exists || group != f.info.GID {
-			before, err := groupName(ctx, host, f.info.GID)
-			if err != nil {
-				return set, nil, err
-			}
-			set.GID = &group
-			show("group", before, *a.Group)
-		}
+	if err := d.group(ctx, host, a.Group); err != nil {
+		return d.set, nil, err
 	}
-	if (set.UID != nil || set.GID != nil) && set.Mode == nil {
-		set.Mode = &now // the kernel drops setuid and setgid when the owner changes
+	if (d.set.UID != nil || d.set.GID != nil) && d.set.Mode == nil {
+		d.set.Mode = &now // the kernel drops setuid and setgid when the owner changes
 	}
-	return set, changes, nil
+	return d.set, d.changes, nil
+}
+
+// attributeDifference gathers what is to be set on a file.
+type attributeDifference struct {
+	file    found
+	set     sys.Attributes
+	changes []change.Change
+}
+
+func (d *attributeDifference) show(field, before, after string) {
+	c := change.Change{Target: d.file.path, Action: change.Create, Field: field, After: change.Text(after)}
+	if d.file.exists {
+		c.Action, c.Before = change.Update, change.Text(before)
+	}
+	d.changes = append(d.changes, c)
+}
+
+func (d *attributeDifference) owner(ctx context.Context, host sys.Reader, want *string) error {
+	if want == nil {
+		return nil
+	}
+	uid, err := findUser(ctx, host, *want)
+	if err != nil || (d.file.exists && uid == d.file.info.UID) {
+		return err
+	}
+	before, err := ownerName(ctx, host, d.file.info.UID)
+	if err != nil {
+		return err
+	}
+	d.set.UID = &uid
+	d.show("owner", before, *want)
+	return nil
+}
+
+func (d *attributeDifference) group(ctx context.Context, host sys.Reader, want *string) error {
+	if want == nil {
+		return nil
+	}
+	gid, err := findGroup(ctx, host, *want)
+	if err != nil || (d.file.exists && gid == d.file.info.GID) {
+		return err
+	}
+	before, err := groupName(ctx, host, d.file.info.GID)
+	if err != nil {
+		return err
+	}
+	d.set.GID = &gid
+	d.show("group", before, *want)
+	return nil
 }
 
 func (a FileAttributes) modeOn(now uint32, directory bool) uint32 {

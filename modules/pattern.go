@@ -101,59 +101,53 @@ type expansionPart struct {
 // parseExpansion reads a replacement for matches of re, as Python's re.sub does.
 func parseExpansion(text string, re *regexp.Regexp) (expansion, error) {
 	var parts expansion
-	var literal strings.Builder
-	flush := func() {
-		if literal.Len() > 0 {
-			parts = append(parts, expansionPart{literal.String(), -1})
-			literal.Reset()
+	for rest := text; rest != ""; {
+		literal, behind, escaped := strings.Cut(rest, `\`)
+		if literal != "" {
+			parts = append(parts, expansionPart{literal, -1})
 		}
+		if !escaped {
+			break
+		}
+		part, length, err := parseEscape(behind, re)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		parts = append(parts, part)
+		rest = behind[length:]
 	}
-	for i := 0; i < len(text); i++ {
-		if text[i] != '\\' || i+1 == len(text) {
-			literal.WriteByte(text[i])
-			continue
-		}
-		i++
-		plain, known := expansionEscapes[text[i]]
-		switch {
-		case known:
-			literal.WriteByte(plain)
-		case text[i] == 'g' && strings.HasPrefix(text[i+1:], "<") && strings.Contains(text[i+1:], ">"):
-			name, _, _ := strings.Cut(text[i+2:], ">")
-			i += len(name) + 2
-			group, err := groupOf(name, re)
-			if err != nil {
-				return nil, fmt.Errorf("%q: %w", text, err)
-			}
-			flush()
-			parts = append(parts, expansionPart{group: group})
-		case text[i] >= '1' && text[i] <= '9':
-			end := i + 1
-			if end < len(text) && text[end] >= '0' && text[end] <= '9' {
-				end++
-			}
-			group, err := groupOf(text[i:end], re)
-			if err != nil {
-				return nil, fmt.Errorf("%q: %w", text, err)
-			}
-			i = end - 1
-			flush()
-			parts = append(parts, expansionPart{group: group})
-		case text[i] == '0':
-			literal.WriteByte(0)
-		case isLetter(text[i]):
-			return nil, fmt.Errorf(`%q: the escape \%c means nothing here; write \\ for a backslash`, text, text[i])
-		default:
-			literal.WriteByte('\\')
-			literal.WriteByte(text[i])
-		}
-	}
-	flush()
 	return parts, nil
 }
 
+// parseEscape reads what follows a backslash, and says how many bytes that was.
+func parseEscape(text string, re *regexp.Regexp) (part expansionPart, length int, err error) {
+	if text == "" {
+		return expansionPart{`\`, -1}, 0, nil
+	}
+	c := text[0]
+	if plain, known := expansionEscapes[c]; known {
+		return expansionPart{string(plain), -1}, 1, nil
+	}
+	switch {
+	case strings.HasPrefix(text, "g<") && strings.Contains(text, ">"):
+		name, _, _ := strings.Cut(text[2:], ">")
+		group, err := groupOf(name, re)
+		return expansionPart{group: group}, len(name) + 3, err
+	case c >= '1' && c <= '9':
+		length = 1
+		if len(text) > 1 && text[1] >= '0' && text[1] <= '9' {
+			length = 2
+		}
+		group, err := groupOf(text[:length], re)
+		return expansionPart{group: group}, length, err
+	case isLetter(c):
+		return part, 0, fmt.Errorf(`the escape \%c means nothing here; write \\ for a backslash`, c)
+	}
+	return expansionPart{`\` + text[:1], -1}, 1, nil
+}
+
 var expansionEscapes = map[byte]byte{
-	'n': '\n', 't': '\t', 'r': '\r', '\\': '\\', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v',
+	'0': 0, 'n': '\n', 't': '\t', 'r': '\r', '\\': '\\', 'a': '\a', 'b': '\b', 'f': '\f', 'v': '\v',
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

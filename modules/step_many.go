@@ -42,8 +42,8 @@ func summarise(target string, all []change.Change, entries int, bytes int64) []c
 		for _, c := range all {
 			if c.Action == action {
 				count++
-				fmt.Fprintf(before, "%s\x00%s\x00%d%s\x00", c.Target, c.Field, c.Before.Kind, c.Before.Text)
-				fmt.Fprintf(after, "%s\x00%s\x00%d%s\x00", c.Target, c.Field, c.After.Kind, c.After.Text)
+				_, _ = fmt.Fprintf(before, "%s\x00%s\x00%d%s\x00", c.Target, c.Field, c.Before.Kind, c.Before.Text)
+				_, _ = fmt.Fprintf(after, "%s\x00%s\x00%d%s\x00", c.Target, c.Field, c.After.Kind, c.After.Text)
 			}
 		}
 		if count == 0 {

@@ -226,7 +226,7 @@ func digestStream(ctx context.Context, r io.Reader, path string) (string, error)
 
 // untilCancelled ends a long read when ctx ends.
 type untilCancelled struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // it lives for one read
 	r   io.Reader
 }
 

@@ -29,8 +29,12 @@ func changeLines(changes []change.Change, diff bool) []string {
 func byTarget(changes []change.Change) [][]change.Change {
 	var groups [][]change.Change
 	for _, c := range changes {
-		if n := len(groups); n > 0 && groups[n-1][0].Target == c.Target && groups[n-1][0].Action == c.Action {
-			groups[n-1] = add(groups[n-1], c)
+		n := len(groups)
+		if n > 0 && goesOn(groups[n-1], c) {
+			continue
+		}
+		if n > 0 && groups[n-1][0].Target == c.Target && groups[n-1][0].Action == c.Action {
+			groups[n-1] = append(groups[n-1], c)
 			continue
 		}
 		groups = append(groups, []change.Change{c})
@@ -38,17 +42,20 @@ func byTarget(changes []change.Change) [][]change.Change {
 	return groups
 }
 
-// add adds a change to its group. One that goes on where an earlier one of the
-// same field ended makes one with it: the items of a loop that edit a file one
-// after another show as one edit.
-func add(group []change.Change, c change.Change) []change.Change {
+// goesOn makes one change of c and an earlier one of the same field that ended
+// where c begins: the items of a loop that make and edit a file show as one edit.
+func goesOn(group []change.Change, c change.Change) bool {
+	if group[0].Target != c.Target || c.Event() {
+		return false
+	}
 	for i, earlier := range group {
-		if earlier.Field == c.Field && earlier.After == c.Before && earlier.Before != c.After && !c.Event() {
+		same := earlier.Action == c.Action || earlier.Action == change.Create && c.Action == change.Update
+		if same && earlier.Field == c.Field && earlier.After == c.Before && earlier.Before != c.After {
 			group[i].After = c.After
-			return group
+			return true
 		}
 	}
-	return append(group, c)
+	return false
 }
 
 // targetLine is "update /etc/hosts  content, mode 0644 → 0600".

@@ -172,7 +172,8 @@ func TestHuman(t *testing.T) {
 			name:    "the items of a loop that edit one file make one edit",
 			options: view.Options{Diff: true},
 			script: newScript().task("Lines", "a", changed("a",
-				content("/x", "1\n", "1\n2\n"), content("/x", "1\n2\n", "1\n2\n3\n"))),
+				content("/x", "1\n", "1\n2\n"), content("/x", "1\n2\n", "1\n2\n3\n"),
+				content("/y", "", "1\n"), content("/y", "1\n", "1\n2\n"))),
 			want: `
   changed  Lines  [a]
     update /x  content
@@ -180,6 +181,10 @@ func TestHuman(t *testing.T) {
        1
       +2
       +3
+    create /y  content
+      @@ -0,0 +1,2 @@
+      +1
+      +2
 `,
 		},
 		{

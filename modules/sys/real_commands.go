@@ -44,9 +44,10 @@ func (e *TimeoutError) Timeout() bool { return true }
 // realCommands starts programs.
 type realCommands struct {
 	grace time.Duration // between SIGTERM and SIGKILL
+	drain time.Duration // after the end, see drainAfterExit
 }
 
-func newRealCommands() *realCommands { return &realCommands{grace: killGrace} }
+func newRealCommands() *realCommands { return &realCommands{grace: killGrace, drain: drainAfterExit} }
 
 // Probe runs a command that only reads.
 func (r *realCommands) Probe(ctx context.Context, c Command) (Result, error) { return r.run(ctx, c) }
@@ -63,7 +64,7 @@ func (r *realCommands) run(ctx context.Context, c Command) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	cmd, err := prepare(ctx, c)
+	cmd, err := r.prepare(ctx, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -106,7 +107,7 @@ func start(cmd *exec.Cmd) error {
 	return nil
 }
 
-func prepare(ctx context.Context, c Command) (*exec.Cmd, error) {
+func (r *realCommands) prepare(ctx context.Context, c Command) (*exec.Cmd, error) {
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return nil, errors.New("no command is given")
 	}
@@ -118,7 +119,7 @@ func prepare(ctx context.Context, c Command) (*exec.Cmd, error) {
 	return &exec.Cmd{
 		Path: path, Args: c.Args, Dir: c.Dir, Env: env, Stdin: c.Stdin,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-		WaitDelay:   drainAfterExit,
+		WaitDelay:   r.drain,
 	}, nil
 }
 
@@ -144,7 +145,7 @@ func lookUp(name, dir string, env []string) (string, error) {
 			folders = filepath.SplitList(list) // the last one wins
 		}
 	}
-	notFound := error(exec.ErrNotFound)
+	notFound := exec.ErrNotFound
 	for _, folder := range append(slices.Clone(folders), systemFolders...) {
 		if !filepath.IsAbs(folder) {
 			continue // what lies in the folder one happens to be in is not a program of the system
@@ -211,7 +212,7 @@ func (r *realCommands) await(ctx context.Context, cmd *exec.Cmd, c Command, out 
 		return false, fmt.Errorf("%w; process %d cannot be killed, it hangs in the kernel", cause, cmd.Process.Pid)
 	}
 	reap <- struct{}{}
-	<-reaped
+	_ = <-reaped // how it ended is in its state
 	return true, cause
 }
 

@@ -287,7 +287,8 @@ func TestNoDescriptorIsInherited(t *testing.T) {
 func TestWhatIsLeftInTheBackgroundLivesOn(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	began := time.Now()
-	r, err := newRealCommands().Run(t.Context(), sh("sleep 60 & echo $!"))
+	commands := &realCommands{drain: 100 * time.Millisecond}
+	r, err := commands.Run(t.Context(), sh("sleep 60 & echo $!"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,14 +164,15 @@ func TestShadowOfSystemd(t *testing.T) {
 		}},
 		{"last reload", func(ctx context.Context, h Host) error { return h.Change().Units().DaemonReload(ctx) }},
 	}
-	real := NewReal()
-	defer real.Close()
-	shadow := NewShadow(real)
+	beneath := NewReal()
+	defer beneath.Close()
+	shadow := NewShadow(beneath)
 	var foretold, seen []Unit
 	for _, host := range []struct {
 		Host
+
 		units *[]Unit
-	}{{shadow, &foretold}, {real, &seen}} {
+	}{{shadow, &foretold}, {beneath, &seen}} {
 		for _, step := range steps {
 			if err := step.do(t.Context(), host); err != nil {
 				t.Fatalf("%s: %v", step.name, err)

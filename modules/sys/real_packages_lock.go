@@ -50,7 +50,7 @@ func lockHolder(locks []string) (pid int, lock string, err error) {
 		if err != nil {
 			return 0, "", fmt.Errorf("%s: %w", lock, err)
 		}
-		if held.Type != unix.F_UNLCK && held.Pid != int32(os.Getpid()) {
+		if held.Type != unix.F_UNLCK && int(held.Pid) != os.Getpid() {
 			return int(held.Pid), lock, nil
 		}
 	}

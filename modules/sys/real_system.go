@@ -163,11 +163,11 @@ func gatherDefaultRoute(s *System) error {
 	if s.DefaultInterface == "" || world == nil {
 		return nil
 	}
-	conn, err := net.Dial("udp4", net.JoinHostPort(world.String(), "9"))
+	conn, err := net.DialUDP("udp4", nil, &net.UDPAddr{IP: world, Port: 9})
 	if err != nil {
 		return nil // a route without an address to use: there is none
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing was sent
 	if local, ok := conn.LocalAddr().(*net.UDPAddr); ok {
 		s.DefaultIPv4 = local.IP.String()
 	}

@@ -79,7 +79,7 @@ func (u *realUnits) connect(ctx context.Context) (*dbus.Conn, error) {
 // godbus closes a connection when the context that it was made with ends, so
 // that must be one of its own, which ctx ends only while the connection is made.
 func dial(ctx context.Context) (*dbus.Conn, context.CancelFunc, error) {
-	own, end := context.WithCancel(context.Background())
+	own, end := context.WithCancel(context.WithoutCancel(ctx))
 	timer := time.AfterFunc(connectTimeout, end)
 	stop := context.AfterFunc(ctx, end)
 	conn, err := dialEither(own)

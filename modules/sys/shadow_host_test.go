@@ -140,7 +140,7 @@ func TestShadowOfPackagesFitsTheHost(t *testing.T) {
 			h.State.Requires = map[string][]string{"a": {"b"}}
 			return h
 		}
-		real, shadow := below(), sys.NewShadow(below())
+		host, shadow := below(), sys.NewShadow(below())
 		ctx := context.Background()
 		states := []sys.PackageState{sys.PackagePresent, sys.PackageLatest, sys.PackageAbsent}
 		for range rapid.IntRange(1, 5).Draw(r, "transactions") {
@@ -150,14 +150,14 @@ func TestShadowOfPackagesFitsTheHost(t *testing.T) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			does, err := real.Packages().Resolve(ctx, wish, sys.PackageOptions{})
+			does, err := host.Packages().Resolve(ctx, wish, sys.PackageOptions{})
 			if err != nil {
 				r.Fatal(err)
 			}
 			if len(foretold) != len(does) || len(does) > 0 && cmp.Diff(does, foretold) != "" {
 				r.Fatalf("%v: foretold %v, and %v came", wish, foretold, does)
 			}
-			for _, h := range []sys.Host{real, shadow} {
+			for _, h := range []sys.Host{host, shadow} {
 				if err := h.Change().Packages().Apply(ctx, wish, sys.PackageOptions{}); err != nil {
 					r.Fatal(err)
 				}
@@ -167,7 +167,7 @@ func TestShadowOfPackagesFitsTheHost(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"a", "b", "c", "d"} {
-			want, err := real.Packages().Query(ctx, name)
+			want, err := host.Packages().Query(ctx, name)
 			if err != nil {
 				r.Fatal(err)
 			}

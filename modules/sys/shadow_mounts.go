@@ -110,8 +110,8 @@ func (m *shadowMounts) Unmount(ctx context.Context, target string) error {
 
 // topmost is the place in table of the mount that shows at target, or -1.
 func topmost(table []Mount, target string) int {
-	for i := len(table) - 1; i >= 0; i-- {
-		if table[i].Target == target {
+	for i, m := range slices.Backward(table) {
+		if m.Target == target {
 			return i
 		}
 	}

@@ -83,6 +83,7 @@ func (u *shadowUnits) Get(ctx context.Context, name string) (Unit, error) {
 // predicted is a unit with what cannot be known of it.
 type predicted struct {
 	Unit
+
 	unknown *UnknownError // set when some of the state depends on a package's scripts
 }
 
@@ -273,7 +274,7 @@ func (u *shadowUnits) Stop(ctx context.Context, name string) error {
 
 // Reload records that the unit's program would read its configuration.
 func (u *shadowUnits) Reload(ctx context.Context, name string) error {
-	return u.change(ctx, "reload", name, func(unit predicted, o *unitOverlay) error {
+	return u.change(ctx, "reload", name, func(unit predicted, _ *unitOverlay) error {
 		if unit.unknown == nil && unit.Active != "active" && unit.Active != "reloading" {
 			return fmt.Errorf("it cannot be reloaded because it is %s", unit.Active)
 		}
@@ -391,11 +392,11 @@ func (u *shadowUnits) change(ctx context.Context, verb, name string, do func(uni
 func changeable(verb string, unit predicted) error {
 	switch {
 	case unit.Load == "not-found":
-		return errors.New("Unit " + unit.Name + " not found.") //nolint:staticcheck // systemd's own words
+		return errors.New("Unit " + unit.Name + " not found.")
 	case unit.Load == "masked" && (verb == "start" || verb == "restart"):
-		return errors.New("Unit " + unit.Name + " is masked.") //nolint:staticcheck // systemd's own words
+		return errors.New("Unit " + unit.Name + " is masked.")
 	case unit.File == "masked" && verb == "enable":
-		return errors.New("Unit file " + unit.Name + " is masked.") //nolint:staticcheck // systemd's own words
+		return errors.New("Unit file " + unit.Name + " is masked.")
 	}
 	return nil
 }

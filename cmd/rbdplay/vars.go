@@ -3,11 +3,13 @@ package main
 import (
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/agent/binaries"
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
@@ -35,6 +37,11 @@ func readExtraVars(given []string, sources *diag.Sources) (map[string]any, diag.
 			}
 		}
 		found.AddError(inExtraVars, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if problem := scope.CheckName(name); problem != "" {
+			found.Add(diag.New(inExtraVars, "%s", problem))
+		}
 	}
 	return all, found
 }

@@ -206,6 +206,9 @@ func (o *RunOptions) at(pattern string) string {
 
 func (o *RunOptions) run(ctx context.Context, host sys.Host, words []string, result Result) error {
 	command := sys.Command{Args: words, Dir: o.Chdir}
+	if o.Creates != "" && !strings.ContainsAny(o.Creates, `*?[\`) {
+		command.Creates = []string{o.at(o.Creates)}
+	}
 	if o.Stdin != nil {
 		text := *o.Stdin
 		if o.StdinAddNewline {

@@ -145,21 +145,15 @@ func lookUp(name, dir string, env []string) (string, error) {
 			folders = filepath.SplitList(list) // the last one wins
 		}
 	}
-	notFound := exec.ErrNotFound
 	for _, folder := range append(slices.Clone(folders), systemFolders...) {
-		if !filepath.IsAbs(folder) {
-			continue // what lies in the folder one happens to be in is not a program of the system
-		}
+		// What lies in the folder one happens to be in is not a program of the
+		// system; a folder that may not be looked into has none for this user.
 		path := filepath.Join(folder, name)
-		err := executable(path)
-		if err == nil {
+		if filepath.IsAbs(folder) && executable(path) == nil {
 			return path, nil
 		}
-		if !errors.Is(err, exec.ErrNotFound) {
-			notFound = err
-		}
 	}
-	return "", &exec.Error{Name: name, Err: notFound}
+	return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
 }
 
 func executable(path string) error {

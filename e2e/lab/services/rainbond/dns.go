@@ -15,9 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 )
 
 // recoder is one NAME=ADDRESS of --recoders; a name *.x stands for every name
@@ -169,16 +172,26 @@ func (r *resolver) waitForAPIServer(ctx context.Context, server string, limit ti
 	}
 }
 
+// serveUDP answers from the address that was asked: the kernel would otherwise
+// choose another for a container of this node, which then drops the answer.
 func serveUDP(ctx context.Context, r *resolver) error {
-	var config net.ListenConfig
-	conn, err := config.ListenPacket(ctx, "udp4", ":53")
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var failed error
+		err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1) })
+		return errors.Join(err, failed)
+	}}
+	listening, err := config.ListenPacket(ctx, "udp4", ":53")
 	if err != nil {
 		return err
 	}
+	conn, ok := listening.(*net.UDPConn)
+	if !ok {
+		return fmt.Errorf("listening on udp4 gave a %T", listening)
+	}
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	buffer := make([]byte, 4096)
+	buffer, control := make([]byte, 4096), make([]byte, 128)
 	for {
-		n, peer, err := conn.ReadFrom(buffer)
+		n, controlled, _, peer, err := conn.ReadMsgUDP(buffer, control)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -186,11 +199,27 @@ func serveUDP(ctx context.Context, r *resolver) error {
 			return err
 		}
 		if reply := r.answer(buffer[:n]); reply != nil {
-			if _, err := conn.WriteTo(reply, peer); err != nil {
+			if _, _, err := conn.WriteMsgUDP(reply, fromAsked(control[:controlled]), peer); err != nil {
 				log.Printf("answering %s: %v", peer, err)
 			}
 		}
 	}
+}
+
+// fromAsked turns the control message of a question into that of its answer:
+// sent from the address that was asked, by whatever way leads back (ip(7)).
+func fromAsked(control []byte) []byte {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_PKTINFO && len(m.Data) >= unix.SizeofInet4Pktinfo {
+			asked := (*unix.Inet4Pktinfo)(unsafe.Pointer(&m.Data[0]))
+			return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: asked.Addr})
+		}
+	}
+	return nil
 }
 
 func serveTCP(ctx context.Context, r *resolver) error {

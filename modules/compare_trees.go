@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -91,15 +93,24 @@ func (a *CompareTreesArgs) read(ctx context.Context, host sys.Reader, root strin
 	if err != nil {
 		return nil, err
 	}
+	return nodes, digestAll(ctx, host, at.path, nodes)
+}
+
+// digestAll reads every file, several at once to hide the latency of a network
+// file system.
+func digestAll(ctx context.Context, host sys.Reader, root string, nodes []*treeNode) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(treeWriters)
 	for _, n := range nodes {
 		if n.info.Type != sys.Regular || n.linkTo != "" {
 			continue
 		}
-		if n.sum, err = digestOf(ctx, host, path.Join(at.path, n.path)); err != nil {
-			return nil, err
-		}
+		group.Go(func() (err error) {
+			n.sum, err = digestOf(ctx, host, path.Join(root, n.path))
+			return err
+		})
 	}
-	return nodes, nil
+	return group.Wait()
 }
 
 // differ is the error that names what differs, with both sides.

@@ -11,6 +11,9 @@ import (
 	"github.com/rbdplay/rbdplay/modules"
 )
 
+// noLogText stands for what no_log hides.
+const noLogText = "(hidden by no_log)"
+
 // hidden stands where a secret stood.
 const hidden = "********"
 
@@ -153,10 +156,12 @@ func (r *redactor) value(v any) any {
 	}
 }
 
-// hideChanges keeps of changes what no_log lets through: what, but not how.
+// hideChanges keeps of changes what no_log lets through: that there are some. The
+// target goes too: it may be a command line, or be named by a loop's item.
 func hideChanges(changes []change.Change) []change.Change {
 	out := slices.Clone(changes)
 	for i := range out {
+		out[i].Target = noLogText
 		out[i].Before, out[i].After = hideValue(out[i].Before), hideValue(out[i].After)
 	}
 	return out

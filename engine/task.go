@@ -399,15 +399,15 @@ func lost(ctx context.Context, err error) modules.Outcome {
 
 // forward turns what the agent tells into events.
 func (x *execution) forward(h *host, it *item, e agent.Event, noLog bool) {
-	planned, done := e.Planned, e.Done
+	planned, done, label := e.Planned, e.Done, it.label
 	if noLog {
-		planned, done = hideChanges(planned), hideChanges(done)
+		planned, done, label = hideChanges(planned), hideChanges(done), ""
 	}
 	switch {
 	case planned != nil:
-		x.emit(event.Planned{Task: x.id, Host: h.name, Item: it.label, Changes: planned})
+		x.emit(event.Planned{Task: x.id, Host: h.name, Item: label, Changes: planned})
 	case done != nil:
-		x.emit(event.StepDone{Task: x.id, Host: h.name, Item: it.label, Changes: done})
+		x.emit(event.StepDone{Task: x.id, Host: h.name, Item: label, Changes: done})
 	case e.Output != nil && !noLog:
 		x.emit(event.Output{Task: x.id, Host: h.name, Item: it.label, Stream: e.Output.Stream, Line: e.Output.Text})
 	}
@@ -581,7 +581,7 @@ func hiddenMessage(message string) string {
 	if message == "" {
 		return ""
 	}
-	return "(hidden by no_log)"
+	return noLogText
 }
 
 func sleep(ctx context.Context, d time.Duration) {

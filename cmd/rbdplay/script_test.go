@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	shows FILE                   standard output is this text, but for times and $WORK
 //	says FILE                    the same of standard error
 //	sshd [OPTION]                start an SSH server for this user; see startSSHD
+//	new-key FILE                 write a private key that nobody knows
 //	appears FILE                 wait until the file is there
 //	mode FILE OCTAL              the file has these permissions
 func TestScripts(t *testing.T) {
@@ -56,10 +57,16 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %s", name)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits":   exits,
-			"shows":   func(ts *testscript.TestScript, neg bool, args []string) { shows(ts, "stdout", neg, args) },
-			"says":    func(ts *testscript.TestScript, neg bool, args []string) { shows(ts, "stderr", neg, args) },
-			"sshd":    func(ts *testscript.TestScript, _ bool, args []string) { startSSHD(t, ts, args) },
+			"exits": exits,
+			"shows": func(ts *testscript.TestScript, neg bool, args []string) { shows(ts, "stdout", neg, args) },
+			"says":  func(ts *testscript.TestScript, neg bool, args []string) { shows(ts, "stderr", neg, args) },
+			"sshd":  func(ts *testscript.TestScript, _ bool, args []string) { startSSHD(t, ts, args) },
+			"new-key": func(ts *testscript.TestScript, _ bool, args []string) {
+				_, file := transporttest.NewKey(t)
+				key, err := os.ReadFile(file)
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), key, 0o600))
+			},
 			"appears": appears,
 			"mode":    mode,
 		},

@@ -20,8 +20,8 @@ func (h *Human) fault(t *task, e event.TaskEnd) []string {
 	var out []string
 	items := t.failed[e.Host]
 	for _, item := range items {
-		label := "item " + printable(item.Item)
-		if item.Item == "" {
+		label := printable(item.Item)
+		if label == "" {
 			label = "an item"
 		}
 		if d != nil && item.Message == d.Summary {

@@ -253,9 +253,9 @@ func TestHuman(t *testing.T) {
 				failed("a", "one: non-zero return code\nthree: worse\nstill")),
 			want: `
   failed   Run  [a]
-    item one: non-zero return code
+    one: non-zero return code
     stderr: bad one
-    item three: worse
+    three: worse
     still
     at site.yml:1:7
 `,

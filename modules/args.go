@@ -577,3 +577,13 @@ func OpenString(ctx context.Context, c sys.Content, limit int64) (string, error)
 	data, err := readContent(ctx, c, limit)
 	return string(data), err
 }
+
+// In finds the option among rendered arguments, by its name or an alias.
+func (o *Option) In(args map[string]any) (name string, value any, given bool) {
+	for _, name := range append([]string{o.Name}, o.Aliases...) {
+		if value, given := args[name]; given {
+			return name, value, true
+		}
+	}
+	return "", nil, false
+}

@@ -79,19 +79,16 @@ func (x *execution) target(ctx context.Context, name string, s *scope.Scope) (Ta
 	if !known {
 		return Target{}, diag.New(x.task.Range, "the host %s is not in the inventory", name)
 	}
-	own, _, _ := s.Lookup(ctx, "inventory_hostname")
-	if own != other.Name {
-		s = other.Scope()
+	theirs := s
+	if own, _, _ := s.Lookup(ctx, "inventory_hostname"); own != other.Name {
+		theirs = other.Scope()
 	}
-	c, err := inventory.ConnectionOf(other.Name, func(name string) (any, diag.Range, bool, error) {
-		value, ok, err := s.Lookup(ctx, name)
-		_, at, _ := s.Where(name)
-		return value, at, ok, err
-	})
+	c, err := theirs.Connection(ctx, other.Name)
 	if err != nil {
 		return Target{}, err
 	}
-	if err := x.keywords(ctx, s, &c); err != nil {
+	_, said, _ := theirs.Lookup(ctx, "ansible_connection")
+	if err := x.keywords(ctx, s, said, &c); err != nil {
 		return Target{}, err
 	}
 	for _, secret := range []string{c.Password, c.BecomePassword} {
@@ -106,15 +103,16 @@ func (x *execution) target(ctx context.Context, name string, s *scope.Scope) (Ta
 	return t, nil
 }
 
-// keywords lets the task's keywords fill in what no variable says; variables
-// win, as in Ansible.
-func (x *execution) keywords(ctx context.Context, s *scope.Scope, c *inventory.Connection) error {
+// keywords lets the task's keywords, rendered in the task's own scope, fill in
+// what no variable says; variables win, as in Ansible. kindSaid tells that one
+// says the kind of connection.
+func (x *execution) keywords(ctx context.Context, s *scope.Scope, kindSaid bool, c *inventory.Connection) error {
 	t := x.task
 	kind, err := t.Connection.Get(ctx, s)
 	if err != nil {
 		return err
 	}
-	if _, said, _ := s.Lookup(ctx, "ansible_connection"); !said && kind != "" {
+	if !kindSaid && kind != "" {
 		c.Kind = inventory.Kind(kind)
 	}
 	if c.User == "" {
@@ -153,8 +151,8 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 	if !given {
 		return nil
 	}
-	if text, ok := value.(string); ok && o.Secret {
-		x.secrets.add(text)
+	if o.Secret {
+		x.secrets.addAll(value)
 	}
 	text, ok := value.(string)
 	if !ok {
@@ -252,7 +250,7 @@ func (x *execution) tree(ctx context.Context, h *host, it *item, name string, at
 	if err != nil {
 		return nil, fmt.Errorf("src_host: %w", err)
 	}
-	ref, err := x.contents.treeOf(ctx, runner, from, strings.TrimSuffix(name, "/"), it.check)
+	ref, err := x.contents.treeOf(ctx, runner, from, strings.TrimSuffix(name, "/"), it.check && x.Check)
 	if unknown, ok := sys.Unknown(err); ok {
 		return nil, &play.UnknownError{Reason: from + ": " + unknown.Error()}
 	}

@@ -8,8 +8,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,9 +34,12 @@ type contents struct {
 	files map[fileKey]*fileEntry
 }
 
+// fileKey is one state of a file: a playbook may write what it sends later.
 type fileKey struct {
-	fsys fs.FS
-	name string
+	fsys    fs.FS
+	name    string
+	size    int64
+	changed time.Time
 }
 
 type fileEntry struct {
@@ -61,12 +66,12 @@ func (c *contents) Open(ctx context.Context, digest string) (io.ReadCloser, erro
 	return open(ctx)
 }
 
+// offer remembers where content is. What was seen last counts: an earlier file
+// with the same content may be another by now.
 func (c *contents) offer(digest string, open func(ctx context.Context) (io.ReadCloser, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.open[digest]; !known {
-		c.open[digest] = open
-	}
+	c.open[digest] = open
 }
 
 // text makes rendered text travel.
@@ -86,11 +91,19 @@ func (c *contents) text(text, name string) modules.ContentRef {
 
 // file makes a file of the controller travel.
 func (c *contents) file(fsys fs.FS, name string) (modules.ContentRef, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return modules.ContentRef{}, err
+	}
+	if !reflect.TypeOf(fsys).Comparable() {
+		return c.digest(fsys, name) // it cannot be told from others
+	}
+	key := fileKey{fsys, name, info.Size(), info.ModTime()}
 	c.mu.Lock()
-	entry := c.files[fileKey{fsys, name}]
+	entry := c.files[key]
 	if entry == nil {
 		entry = &fileEntry{}
-		c.files[fileKey{fsys, name}] = entry
+		c.files[key] = entry
 	}
 	c.mu.Unlock()
 	entry.once.Do(func() { entry.ref, entry.err = c.digest(fsys, name) })

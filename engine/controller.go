@@ -28,9 +28,9 @@ func (x *execution) control(ctx context.Context, h *host, it *item) error {
 	case "assert":
 		err = x.assert(ctx, it, args)
 	case "set_fact":
-		err = x.setFact(h, it, args)
+		err = x.setFact(ctx, h, it, args)
 	case "fail":
-		x.failItem(it, expression.Text(args["msg"]))
+		err = x.fail(it, args)
 	default:
 		err = fmt.Errorf("the engine does not know how to do %s", x.task.Spec.Name)
 	}
@@ -38,8 +38,9 @@ func (x *execution) control(ctx context.Context, h *host, it *item) error {
 		return err
 	}
 	maps.Copy(it.registered, it.outcome.Result)
-	x.loopKeys(it)
-	x.conditions(ctx, it)
+	if it.outcome.Status == modules.OK || it.outcome.Status == modules.Failed {
+		x.conditions(ctx, it)
+	}
 	return nil
 }
 
@@ -85,7 +86,7 @@ func (x *execution) debug(ctx context.Context, h *host, it *item, args map[strin
 		return err
 	}
 	if noLog {
-		value = "(hidden by no_log)"
+		value = noLogText
 	}
 	x.emit(event.Message{Task: x.id, Host: h.name, Text: showValue(key, value)})
 	return nil
@@ -139,21 +140,28 @@ func (x *execution) failItem(it *item, message string) {
 	it.registered["failed"], it.registered["msg"] = true, message
 }
 
-func (x *execution) setFact(h *host, it *item, args map[string]any) error {
+func (x *execution) fail(it *item, args map[string]any) error {
+	a, err := decode[*modules.FailArgs](x, args)
+	if err == nil {
+		x.failItem(it, a.Msg)
+	}
+	return err
+}
+
+func (x *execution) setFact(ctx context.Context, h *host, it *item, args map[string]any) error {
 	cacheable := truth(args["cacheable"])
 	delete(args, "cacheable")
-	owner := h.vars
-	if other, ok := x.vars.Host(it.delegate); ok && it.delegate != "" {
-		owner = other
-	}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		if problem := scope.CheckName(name); problem != "" {
 			return diag.New(x.task.Args.Where(name), "%s", problem)
 		}
-		owner.SetFact(name, args[name], cacheable, x.task.Args.Where(name))
 	}
-	it.facts = args
 	it.outcome.Result["ansible_facts"] = args
+	x.keepFacts(ctx, h, it, func(owner *scope.Host) {
+		for name, value := range args {
+			owner.SetFact(name, value, cacheable, x.task.Args.Where(name))
+		}
+	})
 	return nil
 }
 

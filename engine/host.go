@@ -23,6 +23,9 @@ type host struct {
 	unreachable bool
 	ended       bool     // meta: end_host, for the play at hand
 	fault       *taskEnd // what failed last, for ansible_failed_task and _result
+	// waits is set while check mode cannot know whether the tasks at hand are to run
+	// on the host: what they wait for.
+	waits string
 }
 
 // active reports whether the host still takes part in the play.
@@ -58,13 +61,17 @@ type links struct {
 	contacted bool
 }
 
+// linkKey tells apart what needs connections of their own.
 type linkKey struct {
-	host, become string
-	kind         inventory.Kind
+	host, become  string
+	kind          inventory.Kind
+	address, user string
+	port          int
 }
 
+// link is one connection. Who puts a value into busy may read and change it.
 type link struct {
-	once   sync.Once
+	busy   chan struct{}
 	runner agent.Runner
 	err    error
 }
@@ -75,17 +82,26 @@ func newLinks(connector Connector, contents *contents, emit func(event.Event)) *
 
 // get gives the connection for target, making it when it is the first to ask.
 // Others who ask meanwhile wait. A host that could not be reached is not tried
-// again in this run.
+// again in this run: a playbook may rely on it that a lost host stays lost.
 func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
-	key := linkKey{target.Host, target.Become, target.Connection.Kind}
+	c := target.Connection
+	key := linkKey{target.Host, target.Become, c.Kind, c.Address, c.User, c.Port}
 	l.mu.Lock()
 	one := l.all[key]
 	if one == nil {
-		one = &link{}
+		one = &link{busy: make(chan struct{}, 1)}
 		l.all[key] = one
 	}
 	l.mu.Unlock()
-	one.once.Do(func() { one.runner, one.err = l.connect(ctx, target) })
+	select {
+	case one.busy <- struct{}{}:
+		defer func() { <-one.busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if one.runner == nil && one.err == nil {
+		one.runner, one.err = l.connect(ctx, target)
+	}
 	return one.runner, one.err
 }
 

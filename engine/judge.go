@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 
+	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
@@ -26,25 +28,41 @@ func (x *execution) judge(ctx context.Context, h *host, it *item) {
 	if o.Message != "" {
 		it.registered["msg"] = o.Message
 	}
-	x.loopKeys(it)
-	it.mark()
-	if o.Status == modules.Deferred {
+	it.mark(o.Status == modules.Changed || o.Status == modules.Failed && len(it.effects()) > 0)
+	switch o.Status {
+	case modules.Deferred:
 		it.waits = o.Message
 		return
-	}
-	if o.Status == modules.Skipped || o.Status == modules.Unreachable {
+	case modules.Skipped, modules.Unreachable:
 		return
+	case modules.OK, modules.Changed, modules.Failed:
 	}
 	x.conditions(ctx, it)
-	if facts, ok := o.Result["ansible_facts"].(map[string]any); ok && o.Status != modules.Failed {
-		x.keepFacts(ctx, h, it, facts)
+	if o.Unknown != "" && x.task.IgnoreErrors != nil && o.Status != modules.Deferred {
+		// The play goes on either way, so that its going on does not tell.
+		it.registered["failed"] = x.unknown()
+	}
+	if facts, ok := o.Result["ansible_facts"].(map[string]any); ok && (o.Status == modules.OK || o.Status == modules.Changed) {
+		x.keepFacts(ctx, h, it, func(owner *scope.Host) { owner.SetFacts(facts, x.task.Range) })
 	}
 }
 
+// effects are the changes that the item made. A command that ends with a failure
+// has run all the same, though its step was never done.
+func (it *item) effects() []change.Change {
+	all := it.outcome.Changes
+	for _, c := range it.begun {
+		if c.Event() {
+			all = append(slices.Clip(all), c)
+		}
+	}
+	return all
+}
+
 // mark sets the keys that tell the status.
-func (it *item) mark() {
+func (it *item) mark(changed bool) {
 	status := it.outcome.Status
-	it.registered["changed"] = status == modules.Changed || status == modules.Failed && len(it.outcome.Changes) > 0
+	it.registered["changed"] = changed
 	it.registered["failed"] = status == modules.Failed || status == modules.Unreachable
 	if status == modules.Unreachable {
 		it.registered["unreachable"] = true
@@ -54,52 +72,59 @@ func (it *item) mark() {
 	}
 }
 
-// loopKeys adds what a result of a loop says of its item.
-func (x *execution) loopKeys(it *item) {
-	if it.looped {
-		it.registered[x.task.LoopControl.Var] = it.value
-		it.registered["ansible_loop_var"] = x.task.LoopControl.Var
-	}
-}
-
-// conditions applies changed_when and failed_when; each sees the result under
-// the name of register.
+// conditions applies changed_when and failed_when, in this order and whatever
+// the module says; each sees the result under the name of register.
 func (x *execution) conditions(ctx context.Context, it *item) {
-	if x.task.ChangedWhen != nil && it.outcome.Status != modules.Failed {
+	if x.task.ChangedWhen != nil {
 		changed, _, err := play.All(ctx, x.task.ChangedWhen, x.resultScope(it))
 		if err != nil {
-			x.itemFault(it, err)
+			x.conditionFault(it, err)
 			return
 		}
-		it.outcome.Status = modules.OK
-		if changed {
-			it.outcome.Status = modules.Changed
+		it.registered["changed"] = changed
+	}
+	failed := it.outcome.Status == modules.Failed
+	if x.task.FailedWhen != nil {
+		holds, _, err := play.All(ctx, x.task.FailedWhen, x.resultScope(it))
+		switch _, unknown := play.IsUnknown(err); {
+		case unknown:
+			// As without failed_when: check mode takes it that a command succeeds.
+		case err != nil:
+			x.itemFault(it, err)
+			return
+		default:
+			x.applyFailedWhen(it, holds)
+			failed = holds
 		}
-		it.mark()
 	}
-	if x.task.FailedWhen == nil {
-		return
-	}
-	failed, _, err := play.All(ctx, x.task.FailedWhen, x.resultScope(it))
-	if err != nil {
-		x.itemFault(it, err)
-		return
-	}
-	switch {
-	case failed:
-		it.outcome.Status = modules.Failed
-		if it.outcome.Message == "" {
-			it.outcome.Message = "failed_when holds: " + texts(x.task.FailedWhen)
-		}
-		it.registered["failed_when_result"] = true
-	case it.outcome.Status == modules.Failed:
+	if !failed {
 		it.outcome.Status = modules.OK
 		if changed, _ := it.registered["changed"].(bool); changed {
 			it.outcome.Status = modules.Changed
 		}
-		it.registered["failed_when_result"] = false
 	}
-	it.mark()
+}
+
+// conditionFault ends an item whose changed_when cannot be told. What it did is
+// known all the same.
+func (x *execution) conditionFault(it *item, err error) {
+	changes := it.effects()
+	x.itemFault(it, err)
+	it.outcome.Changes = changes
+}
+
+func (x *execution) applyFailedWhen(it *item, failed bool) {
+	o := &it.outcome
+	it.registered["failed"], it.registered["failed_when_result"] = failed, failed
+	switch {
+	case failed:
+		o.Status = modules.Failed
+		if o.Message == "" {
+			o.Message = "failed_when holds: " + texts(x.task.FailedWhen)
+		}
+	case o.Status == modules.Failed:
+		o.Changes = it.effects()
+	}
 }
 
 func texts(conditions []*play.Condition) string {
@@ -121,10 +146,9 @@ func (x *execution) resultScope(it *item) *scope.Scope {
 	return it.scope.With(scope.LoopVars, scope.Plain(map[string]any{x.task.Register: it.registered}, x.task.Range))
 }
 
-// keepFacts stores facts for the host, or with delegate_facts for the one that
-// the task was delegated to.
-func (x *execution) keepFacts(ctx context.Context, h *host, it *item, facts map[string]any) {
-	owner := h.vars
+// keepFacts tells facts to the host, or with delegate_facts to the one that the
+// task was delegated to. The host's own are there for others to share.
+func (x *execution) keepFacts(ctx context.Context, h *host, it *item, tell func(owner *scope.Host)) {
 	if it.delegate != "" {
 		theirs, err := x.task.DelegateFacts.Get(ctx, it.scope)
 		if err != nil {
@@ -132,8 +156,10 @@ func (x *execution) keepFacts(ctx context.Context, h *host, it *item, facts map[
 			return
 		}
 		if other, ok := x.vars.Host(it.delegate); ok && theirs {
-			owner = other
+			tell(other)
+			return
 		}
 	}
-	owner.SetFacts(facts, x.task.Range)
+	tell(h.vars)
+	it.facts = append(it.facts, tell)
 }

@@ -16,59 +16,100 @@ type playRun struct {
 	*run
 	play     *play.Play
 	scopes   *scope.Play
+	named    []*host // all that the play's pattern chooses, those lost before it too
 	all      []*host // that were in the play when it began
 	batch    []*host
-	notified map[*play.Handler]map[*host]bool
-	ended    bool // no further steps of the batch: meta: end_play, end_batch, or a fatal failure
-	over     bool // meta: end_play, no further batches either
-	fatal    bool // any_errors_fatal or max_fail_percentage ended it
+	notified map[*play.Handler]map[*host]notification
+	settings playSettings
+	ended    bool // meta: end_play or end_batch: no further steps of the batch
+	over     bool // meta: end_play: no further batches either
+}
+
+// notification says that a handler is to run on a host, or with a reason that
+// check mode cannot know whether it is.
+type notification struct{ waits string }
+
+// playSettings are the keywords of a play that may hold templates.
+type playSettings struct {
+	gather  bool
+	force   bool    // force_handlers
+	maxFail float64 // max_fail_percentage; negative: not said
 }
 
 // play runs one play, batch after batch.
 func (r *run) play(ctx context.Context, p *play.Play, names []string) {
-	var hosts []*host
+	pr := &playRun{run: r, play: p, notified: map[*play.Handler]map[*host]notification{}}
 	for _, name := range names {
 		h := r.hosts[name]
 		h.ended = false
-		if h.active() {
-			hosts = append(hosts, h)
-		}
+		pr.named = append(pr.named, h)
 	}
-	hosts = ordered(hosts, p.Order)
-	if len(hosts) == 0 || !r.hasWork(p) {
+	pr.all = ordered(activeOf(pr.named), p.Order)
+	if len(pr.all) == 0 || !r.started && !anyTask(p, r.startsAt) {
 		return
 	}
-	roles := make([]string, len(p.Roles))
-	for i, role := range p.Roles {
-		roles[i] = role.Name
-	}
-	scopes, err := r.vars.Play(scope.PlayOptions{Name: p.Name, Hosts: namesOf(hosts), Layers: p.Layers, Roles: roles})
-	if err != nil {
-		r.emit(event.Message{Text: err.Error(), Warning: true})
+	if err := pr.open(ctx); err != nil {
+		pr.batch = pr.all
+		pr.broken(ctx, &play.Task{Name: "Settings of the play", Module: "play", Range: p.Range}, pr.all, err, false)
 		r.stopped = true
 		return
 	}
-	pr := &playRun{run: r, play: p, scopes: scopes, all: hosts, notified: map[*play.Handler]map[*host]bool{}}
-	r.emit(event.PlayStart{Play: p.Name, Place: p.Range, Hosts: namesOf(hosts)})
+	if !pr.hasWork() {
+		return
+	}
+	r.emit(event.PlayStart{Play: p.Name, Place: p.Range, Hosts: namesOf(pr.all)})
 	at := 0
-	for _, size := range p.Batches(len(hosts)) {
-		pr.batch = hosts[at : at+size]
+	for _, size := range p.Batches(len(pr.all)) {
+		pr.batch = pr.all[at : at+size]
 		at += size
 		pr.runBatch(ctx)
-		if r.stopped || pr.fatal || pr.over || ctx.Err() != nil {
+		if r.stopped || pr.over || ctx.Err() != nil {
 			return
 		}
 	}
 }
 
-// hasWork reports whether the selection leaves the play any task; a play without
-// one contacts nobody.
-func (r *run) hasWork(p *play.Play) bool {
-	if !r.started {
-		return anyTask(p, func(t *play.Task) bool { return t.ID == r.StartAt.ID })
+// open makes the play's scopes and reads its settings, which are the same for
+// all its hosts: like Ansible it asks the first one.
+func (p *playRun) open(ctx context.Context) error {
+	roles := make([]string, len(p.play.Roles))
+	for i, role := range p.play.Roles {
+		roles[i] = role.Name
 	}
-	return anyTask(p, func(t *play.Task) bool { return r.Selection.Selects(t.Tags) })
+	var err error
+	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.play.Name, Hosts: namesOf(p.all), Layers: p.play.Layers, Roles: roles})
+	if err != nil {
+		return err
+	}
+	s := p.scopes.Scope(p.all[0].name)
+	if p.settings.gather, err = p.play.GatherFacts.Or(ctx, s, true); err != nil {
+		return err
+	}
+	if p.settings.force, err = p.play.ForceHandlers.Or(ctx, s, false); err != nil {
+		return err
+	}
+	p.settings.maxFail, err = p.play.MaxFail.Or(ctx, s, -1)
+	return err
 }
+
+// hasWork reports whether the selection leaves the play anything to do; a play
+// with nothing to do contacts nobody.
+func (p *playRun) hasWork() bool {
+	return p.gathers() || !p.started || anyTask(p.play, func(t *play.Task) bool { return p.Selection.Selects(t.Tags) })
+}
+
+// gathers reports whether the play gathers facts. As in Ansible this has the
+// play's tags, and is tagged always when the play has none.
+func (p *playRun) gathers() bool {
+	tags := p.play.Inherited.Tags
+	if len(tags) == 0 {
+		tags = []string{"always"}
+	}
+	_, known := p.Registry.Find("setup")
+	return known && p.settings.gather && p.Selection.Selects(tags)
+}
+
+func (r *run) startsAt(t *play.Task) bool { return t.ID == r.StartAt.ID }
 
 func anyTask(p *play.Play, holds func(*play.Task) bool) bool {
 	var inSteps func(steps []play.Step) bool
@@ -107,42 +148,38 @@ func ordered(hosts []*host, order play.Order) []*host {
 func (p *playRun) runBatch(ctx context.Context) {
 	p.ended = false
 	p.showHosts()
-	if gather, err := p.gathers(ctx); err != nil || gather {
+	if p.gathers() {
 		p.gatherFacts(ctx)
 	}
 	for _, stage := range p.play.Stages {
 		p.steps(ctx, stage.Steps, p.batch, false)
-		p.flushHandlers(ctx)
+		p.flushHandlers(ctx, p.batch, false)
 	}
+	stopping := func(h *host) bool { return h.failed && h.fault.fatal }
+	if p.lost() == len(p.batch) || slices.ContainsFunc(p.batch, stopping) {
+		p.stopped = true
+	}
+}
+
+// lost is the number of hosts of the batch that are out of the run.
+func (p *playRun) lost() int {
 	lost := 0
 	for _, h := range p.batch {
 		if h.failed || h.unreachable {
 			lost++
 		}
 	}
-	if lost == len(p.batch) || p.fatal {
-		p.stopped = true
-	}
+	return lost
 }
 
-// gathers reports whether the play gathers facts: it does unless it says no.
-func (p *playRun) gathers(ctx context.Context) (bool, error) {
-	return p.play.GatherFacts.Or(ctx, p.vars.Scope(), true)
-}
-
-// gatherFacts runs setup on the batch, as a task of its own. It is left out when
-// the run starts at a later task, as in Ansible it is not.
+// gatherFacts runs setup on the batch, as a task of its own. As in Ansible it
+// does so even if the run starts at a later task, which may need the facts.
 func (p *playRun) gatherFacts(ctx context.Context) {
-	spec, known := p.Registry.Find("setup")
-	if !known {
-		return
-	}
-	t := &play.Task{
+	spec, _ := p.Registry.Find("setup")
+	p.task(ctx, &play.Task{
 		Inherited: p.play.Inherited, Name: "Gathering Facts", Module: "setup", Range: p.play.Range,
 		Action: play.RunModule, Spec: spec, Args: &play.Arguments{Range: p.play.Range},
-	}
-	t.When = nil
-	p.task(ctx, t, activeOf(p.batch), false, false)
+	}, activeOf(p.batch), false, false)
 }
 
 // showHosts updates ansible_play_hosts and ansible_play_batch.
@@ -150,90 +187,111 @@ func (p *playRun) showHosts() {
 	p.scopes.SetHosts(namesOf(activeOf(p.all)), namesOf(activeOf(p.batch)))
 }
 
-// flushHandlers runs the notified handlers in the order in which they are
-// defined. Handlers that these notify run in the same flush.
-func (p *playRun) flushHandlers(ctx context.Context) {
+// flushHandlers runs what the hosts have notified, in the order in which the
+// handlers are defined. Handlers that these notify run in the same flush, but
+// each once at most: two that notify each other must not go on for ever.
+func (p *playRun) flushHandlers(ctx context.Context, hosts []*host, rescued bool) {
+	ran := map[*play.Handler]map[*host]bool{}
 	for again := true; again; {
 		again = false
 		for _, handler := range p.play.Handlers {
-			waiting := p.takeNotified(ctx, handler)
-			if len(waiting) == 0 || ctx.Err() != nil {
-				continue
+			if p.ended || ctx.Err() != nil {
+				return
 			}
-			again = true
-			p.task(ctx, &handler.Task, waiting, false, true)
+			if ran[handler] == nil {
+				ran[handler] = map[*host]bool{}
+			}
+			if notified := p.takeNotified(handler, hosts, ran[handler]); len(notified) > 0 {
+				again = true
+				p.handler(ctx, handler, notified, rescued)
+			}
 		}
 	}
 }
 
-// takeNotified gives the hosts that notified the handler and can run it, in the
-// order of the batch, and forgets the notification.
-func (p *playRun) takeNotified(ctx context.Context, handler *play.Handler) []*host {
-	force, _ := p.play.ForceHandlers.Or(ctx, p.vars.Scope(), false) // a faulty template was refused at load or forces nothing
-	var waiting []*host
+// handler runs a handler; on hosts where check mode cannot know whether it was
+// notified it is deferred.
+func (p *playRun) handler(ctx context.Context, handler *play.Handler, notified map[*host]notification, rescued bool) {
+	var hosts []*host
 	for _, h := range p.batch {
-		if !p.notified[handler][h] || h.unreachable || (h.failed || p.fatal) && !force {
+		if n, ok := notified[h]; ok {
+			h.waits = n.waits
+			hosts = append(hosts, h)
+		}
+	}
+	p.task(ctx, &handler.Task, hosts, rescued, true)
+	for _, h := range hosts {
+		h.waits = ""
+	}
+}
+
+// takeNotified gives the hosts that notified the handler, can run it and have
+// not in this flush, and forgets their notifications.
+func (p *playRun) takeNotified(handler *play.Handler, hosts []*host, ran map[*host]bool) map[*host]notification {
+	taken := map[*host]notification{}
+	for _, h := range hosts {
+		n, notified := p.notified[handler][h]
+		if !notified || ran[h] || h.unreachable || h.ended || h.failed && !p.settings.force {
 			continue
 		}
 		delete(p.notified[handler], h)
-		waiting = append(waiting, h)
+		ran[h], taken[h] = true, n
 	}
-	return waiting
+	return taken
 }
 
-// notify remembers what a changed task notified.
-func (p *playRun) notify(ctx context.Context, t *play.Task, h *host, s *scope.Scope) error {
-	for _, n := range t.Notify {
-		handlers := n.Handlers
-		if handlers == nil {
-			names, err := n.Names(ctx, s)
-			if err != nil {
-				return err
-			}
-			for _, name := range names {
-				found, err := p.play.HandlersFor(name)
-				if err != nil {
-					return err
-				}
-				handlers = append(handlers, found...)
-			}
+// notify remembers what a task notified. A sure notification stays sure.
+func (p *playRun) notify(h *host, e *taskEnd) {
+	for _, handler := range e.notifies {
+		if p.notified[handler] == nil {
+			p.notified[handler] = map[*host]notification{}
 		}
-		for _, handler := range handlers {
-			if p.notified[handler] == nil {
-				p.notified[handler] = map[*host]bool{}
-			}
-			p.notified[handler][h] = true
+		if known, ok := p.notified[handler][h]; ok && known.waits == "" {
+			continue
 		}
+		n := notification{}
+		if !e.changed {
+			n.waits = "the result of the task “" + e.title + "”"
+		}
+		p.notified[handler][h] = n
 	}
-	return nil
 }
 
-// count adds a task's end to the recap of a host, and says whether the host goes on.
+// count adds a task's end to the recap of a host as Ansible does, and notes
+// whether the host is lost by it. rescued says that a rescue will take it back.
 func (h *host) count(e *taskEnd, rescued bool) {
+	t := &h.totals
 	switch e.status {
-	case modules.OK:
-		h.totals.OK++
-	case modules.Changed:
-		h.totals.OK++
-		h.totals.Changed++
+	case modules.OK, modules.Changed:
+		t.OK++
 	case modules.Skipped:
-		h.totals.Skipped++
+		t.Skipped++
 	case modules.Deferred:
-		h.totals.Deferred++
-	case modules.Unreachable:
+		t.Deferred++
+	case modules.Failed, modules.Unreachable:
+		h.countFault(e, rescued)
+	}
+	if e.status == modules.Changed || e.ignored && e.changed {
+		t.Changed++
+	}
+}
+
+func (h *host) countFault(e *taskEnd, rescued bool) {
+	if e.ignored {
+		h.totals.OK++
+		h.totals.Ignored++
+		return
+	}
+	h.fault = e
+	switch {
+	case e.status == modules.Unreachable:
+		h.unreachable = true
 		h.totals.Unreachable++
-		h.unreachable = !e.ignored
-	case modules.Failed:
-		h.fault = e
-		switch {
-		case e.ignored:
-			h.totals.OK++
-			h.totals.Ignored++
-		case rescued:
-			h.failed = true // until the rescue takes it back
-		default:
-			h.failed = true
-			h.totals.Failed++
-		}
+	case rescued:
+		h.failed = true // until the rescue takes it back
+		h.totals.Rescued++
+	default:
+		h.failed = true
+		h.totals.Failed++
 	}
 }

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -31,17 +33,52 @@ type redactor struct {
 	replacer *strings.Replacer
 }
 
-// add makes a value known as a secret.
+// addAll makes every text in a value known as a secret.
+func (r *redactor) addAll(value any) {
+	switch v := value.(type) {
+	case nil, bool:
+	case []any:
+		for _, one := range v {
+			r.addAll(one)
+		}
+	case map[string]any:
+		for _, one := range v {
+			r.addAll(one)
+		}
+	default:
+		r.add(expression.Text(v))
+	}
+}
+
+// add makes a value known as a secret, in the forms in which others print it:
+// without the space around it, with escapes, and line by line.
 func (r *redactor) add(secret string) {
-	if len(secret) < shortestSecret {
-		return
+	trimmed := strings.TrimSpace(secret)
+	quoted := strconv.Quote(trimmed)
+	forms := []string{secret, trimmed, quoted[1 : len(quoted)-1]}
+	if strings.Contains(trimmed, "\n") {
+		for line := range strings.Lines(trimmed) {
+			// Short lines of a long secret tell nothing and may stand anywhere.
+			if line = strings.TrimSpace(line); len(line) >= 2*shortestSecret {
+				forms = append(forms, line)
+			}
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if slices.Contains(r.secrets, secret) {
-		return
+	known := len(r.secrets)
+	for _, form := range forms {
+		if len(form) >= shortestSecret && !slices.Contains(r.secrets, form) {
+			r.secrets = append(r.secrets, form)
+		}
 	}
-	r.secrets = append(r.secrets, secret)
+	if len(r.secrets) > known {
+		r.learn()
+	}
+}
+
+// learn makes the replacer anew. The caller holds mu.
+func (r *redactor) learn() {
 	// Longer ones first: one secret may be part of another.
 	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(r.secrets))
@@ -99,7 +136,7 @@ func (r *redactor) text(s string) string { return r.replacer.Replace(s) }
 func (r *redactor) changes(changes []change.Change) []change.Change {
 	out := slices.Clone(changes)
 	for i := range out {
-		out[i].Target = r.text(out[i].Target)
+		out[i].Target, out[i].Field = r.text(out[i].Target), r.text(out[i].Field)
 		out[i].Before.Text = r.text(out[i].Before.Text)
 		out[i].After.Text = r.text(out[i].After.Text)
 	}
@@ -112,6 +149,10 @@ func (r *redactor) diagnostic(d *diag.Diagnostic) *diag.Diagnostic {
 	}
 	out := *d
 	out.Summary, out.Detail, out.Hint = r.text(d.Summary), r.text(d.Detail), r.text(d.Hint)
+	out.Related = slices.Clone(d.Related)
+	for i := range out.Related {
+		out.Related[i].Text = r.text(out.Related[i].Text)
+	}
 	out.Values = slices.Clone(d.Values)
 	for i := range out.Values {
 		out.Values[i].Value = r.text(out.Values[i].Value)
@@ -139,7 +180,7 @@ func (r *redactor) value(v any) any {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for key := range v {
-			out[key] = r.value(v[key])
+			out[r.text(key)] = r.value(v[key])
 		}
 		return out
 	case modules.Result:
@@ -156,15 +197,34 @@ func (r *redactor) value(v any) any {
 	}
 }
 
-// hideChanges keeps of changes what no_log lets through: that there are some. The
-// target goes too: it may be a command line, or be named by a loop's item.
-func hideChanges(changes []change.Change) []change.Change {
+// showing is what a task lets its events tell.
+type showing struct {
+	noLog  bool
+	noDiff bool // diff: false
+}
+
+// changes keeps of changes what may be told. Under no_log that is that there are
+// some: the target may be a command line, or be named by a loop's item.
+func (s showing) changes(changes []change.Change) []change.Change {
+	if !s.noLog && !s.noDiff {
+		return changes
+	}
 	out := slices.Clone(changes)
 	for i := range out {
-		out[i].Target = noLogText
+		if s.noLog {
+			out[i].Target = noLogText
+		}
 		out[i].Before, out[i].After = hideValue(out[i].Before), hideValue(out[i].After)
 	}
 	return out
+}
+
+// text is a message or a label as far as it may be told.
+func (s showing) text(text string) string {
+	if s.noLog && text != "" {
+		return noLogText
+	}
+	return text
 }
 
 func hideValue(v change.Value) change.Value {

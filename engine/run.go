@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,10 @@ func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 	broken := faults.HasErrors()
 	r.limit, faults = r.limited()
 	found = append(found, faults...)
+	if o.StartAt != nil && !slices.ContainsFunc(o.Playbook.Plays, func(p *play.Play) bool { return anyTask(p, r.startsAt) }) {
+		found.Add(diag.New(diag.Range{File: "--start-at-task"}, "the task %s comes with an include, which the run would pass by", o.StartAt.Name).
+			WithHint("start at the include itself, or import the tasks"))
+	}
 	if broken {
 		return nil, nil, found.ErrorOrNil()
 	}
@@ -190,7 +195,11 @@ func once(found diag.List) diag.List {
 	}
 	for i, d := range kept {
 		if n := more[d.Summary] - 1; n > 0 {
-			kept[i].Detail = strings.TrimSpace(d.Detail + fmt.Sprintf("\nthe same in %d more places", n))
+			places := "one more place"
+			if n > 1 {
+				places = fmt.Sprintf("%d more places", n)
+			}
+			kept[i].Detail = strings.TrimSpace(d.Detail + "\nthe same in " + places)
 		}
 	}
 	return kept

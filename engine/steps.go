@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/modules"
@@ -57,18 +59,20 @@ func (p *playRun) block(ctx context.Context, b *play.Block, hosts []*host, rescu
 	if b.Always == nil {
 		return
 	}
-	failed := map[*host]bool{}
+	faults := map[*host]*taskEnd{}
 	var reached []*host
 	for _, h := range hosts {
 		if h.unreachable || h.ended {
 			continue
 		}
-		failed[h], h.failed = h.failed, false
+		if h.failed {
+			faults[h], h.failed = h.fault, false
+		}
 		reached = append(reached, h)
 	}
 	p.steps(ctx, b.Always, reached, rescued)
-	for _, h := range reached {
-		h.failed = h.failed || failed[h]
+	for h, fault := range faults {
+		h.failed, h.fault = true, fault
 	}
 }
 
@@ -78,7 +82,6 @@ func (p *playRun) rescue(ctx context.Context, b *play.Block, hosts []*host, resc
 	for _, h := range hosts {
 		if h.failed && !h.unreachable {
 			h.failed = false
-			h.totals.Rescued++
 			h.vars.Register("ansible_failed_task", map[string]any{"name": h.fault.title, "action": h.fault.module}, b.Range)
 			h.vars.Register("ansible_failed_result", h.fault.registered, b.Range)
 			back = append(back, h)
@@ -101,14 +104,15 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	if once {
 		targets = hosts[:1]
 	}
-	x := &execution{playRun: p, task: t, id: p.nextID(), title: t.Title(ctx, first), rescued: rescued}
-	p.emit(event.TaskStart{
-		ID: x.id, Play: p.play.Name, Task: x.title, Module: t.Module, Role: roleName(t), Handler: handler,
-		Place: t.Range, Tags: t.Tags, Hosts: namesOf(targets),
-	})
+	width, err := p.width(ctx, t, first, len(targets))
+	if err != nil {
+		p.broken(ctx, t, hosts, err, rescued)
+		return
+	}
+	x := p.start(ctx, t, targets, rescued, handler)
 	ends := make([]*taskEnd, len(targets))
 	group := errgroup.Group{}
-	group.SetLimit(p.width(ctx, t, first, len(targets)))
+	group.SetLimit(width)
 	for i, h := range targets {
 		group.Go(func() error {
 			ends[i] = x.on(ctx, h)
@@ -119,23 +123,35 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	p.settle(ctx, t, hosts, targets, ends, rescued)
 }
 
+// start tells that a task begins on hosts.
+func (p *playRun) start(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) *execution {
+	s := p.vars.Scope()
+	if p.scopes != nil { // not when the play itself is at fault
+		s = p.scopes.Scope(hosts[0].name)
+	}
+	x := &execution{playRun: p, task: t, id: p.nextID(), title: t.Title(ctx, t.Scope(s)), rescued: rescued}
+	role := ""
+	if t.Role != nil {
+		role = t.Role.Name
+	}
+	p.emit(event.TaskStart{
+		ID: x.id, Play: p.play.Name, Task: x.title, Module: t.Module, Role: role, Handler: handler,
+		Place: t.Range, Tags: t.Tags, Hosts: namesOf(hosts),
+	})
+	return x
+}
+
 // width is how many hosts a task works for at a time.
-func (p *playRun) width(ctx context.Context, t *play.Task, s *scope.Scope, hosts int) int {
+func (p *playRun) width(ctx context.Context, t *play.Task, s *scope.Scope, hosts int) (int, error) {
 	width := hosts
 	if p.Forks > 0 {
 		width = min(width, p.Forks)
 	}
-	if n, err := t.Throttle.Get(ctx, s); err == nil && n > 0 {
+	n, err := t.Throttle.Get(ctx, s)
+	if n > 0 {
 		width = min(width, n)
 	}
-	return width
-}
-
-func roleName(t *play.Task) string {
-	if t.Role == nil {
-		return ""
-	}
-	return t.Role.Name
+	return width, err
 }
 
 // settle counts what came of a task, keeps its results, and notices failures that
@@ -143,88 +159,148 @@ func roleName(t *play.Task) string {
 func (p *playRun) settle(ctx context.Context, t *play.Task, hosts, targets []*host, ends []*taskEnd, rescued bool) {
 	for i, h := range targets {
 		h.count(ends[i], rescued)
-		if err := p.keep(ctx, t, h, ends[i]); err != nil {
-			p.broken(ctx, t, []*host{h}, err, rescued)
-		}
+		p.keep(t, h, ends[i])
+		p.notify(h, ends[i])
 	}
 	if len(targets) < len(hosts) {
 		for _, h := range hosts[1:] {
 			p.share(t, h, ends[0])
 		}
 	}
-	p.showHosts()
-	p.noticeFatal(ctx, t, rescued)
+	p.noticeFatal(ctx, t, ends, rescued)
+	if p.scopes != nil {
+		p.showHosts()
+	}
 }
 
-// keep registers a task's result and notifies.
-func (p *playRun) keep(ctx context.Context, t *play.Task, h *host, e *taskEnd) error {
+// keep registers a task's result. What set_fact could not tell in check mode is
+// unknown from here on: the value from before would be a lie.
+func (p *playRun) keep(t *play.Task, h *host, e *taskEnd) {
 	if t.Register != "" {
 		h.vars.Register(t.Register, e.registered, t.Range)
 	}
-	if e.status == modules.Changed {
-		return p.notify(ctx, t, h, t.Scope(p.scopes.Scope(h.name)))
+	if !e.deferred || t.Spec == nil || t.Spec.Name != "set_fact" {
+		return
 	}
-	return nil
+	for _, name := range t.Args.Names() {
+		if name != "cacheable" {
+			h.vars.SetFact(name, expression.Unknown{Reason: e.waits}, false, t.Args.Where(name))
+		}
+	}
 }
 
-// share gives the other hosts the result of a task that ran once for all.
+// share gives the other hosts what a task came to that ran once for all: its
+// result, its facts and its failure.
 func (p *playRun) share(t *play.Task, h *host, e *taskEnd) {
-	if t.Register != "" {
-		h.vars.Register(t.Register, e.registered, t.Range)
-	}
-	for name, value := range e.facts {
-		h.vars.SetFact(name, value, false, t.Range)
+	p.keep(t, h, e)
+	for _, tell := range e.facts {
+		tell(h.vars)
 	}
 	if e.status == modules.Failed && !e.ignored {
 		h.failed, h.fault = true, e
 	}
 }
 
-// noticeFatal ends the play when a failure is more than its host's own matter.
-func (p *playRun) noticeFatal(ctx context.Context, t *play.Task, rescued bool) {
-	if rescued {
+// noticeFatal ends the play for all hosts of the batch when a failure is more
+// than its host's own matter: they count as failed, so that always parts run and
+// nothing else. A failure that a rescue takes care of is not; a lost host is, as
+// no rescue can run on it.
+func (p *playRun) noticeFatal(ctx context.Context, t *play.Task, ends []*taskEnd, rescued bool) {
+	i := slices.IndexFunc(ends, func(e *taskEnd) bool {
+		return !e.ignored && (e.status == modules.Unreachable || e.status == modules.Failed && !rescued)
+	})
+	if i < 0 {
 		return
 	}
-	lost := 0
-	for _, h := range p.batch {
-		if h.failed || h.unreachable {
-			lost++
+	fatal := !rescued && p.settings.maxFail >= 0 && float64(p.lost())*100/float64(len(p.batch)) > p.settings.maxFail
+	if t.AnyErrorsFatal != nil {
+		holds, err := t.AnyErrorsFatal.Get(ctx, t.Scope(p.scopes.Scope(p.batch[0].name)))
+		if err != nil {
+			p.emit(event.Message{Text: err.Error() + "; taken as yes", Warning: true})
 		}
+		fatal = fatal || holds || err != nil
 	}
-	if lost == 0 {
+	if !fatal {
 		return
 	}
-	s := t.Scope(p.scopes.Scope(p.batch[0].name))
-	any, err := t.AnyErrorsFatal.Get(ctx, s)
-	fatal := any || err != nil
-	if most, err := p.play.MaxFail.Or(ctx, s, -1); err != nil || most >= 0 && float64(lost)*100/float64(len(p.batch)) > most {
-		fatal = true
-	}
-	if fatal {
-		p.ended, p.fatal = true, true
+	ends[i].fatal = true
+	for _, h := range p.batch {
+		if h.active() {
+			h.failed, h.fault = true, ends[i]
+		}
 	}
 }
 
 // broken ends a task on hosts without running it: it is at fault itself, or in
 // check mode cannot be known.
 func (p *playRun) broken(ctx context.Context, t *play.Task, hosts []*host, err error, rescued bool) {
-	x := &execution{playRun: p, task: t, id: p.nextID(), title: t.Title(ctx, p.vars.Scope()), rescued: rescued}
-	p.emit(event.TaskStart{ID: x.id, Play: p.play.Name, Task: x.title, Module: t.Module, Role: roleName(t), Place: t.Range, Tags: t.Tags, Hosts: namesOf(hosts)})
-	for _, h := range hosts {
-		e := x.faulty(err)
-		x.finish(h, e)
-		h.count(e, rescued)
-	}
-	p.noticeFatal(ctx, t, rescued)
+	p.without(ctx, t, hosts, rescued, func(x *execution, _ int) *taskEnd { return x.faulty(err) })
 }
 
-// meta does what a meta task asks of the engine.
+// without ends a task on hosts that has nothing to run.
+func (p *playRun) without(ctx context.Context, t *play.Task, hosts []*host, rescued bool, end func(x *execution, host int) *taskEnd) {
+	x := p.start(ctx, t, hosts, rescued, false)
+	ends := make([]*taskEnd, len(hosts))
+	for i, h := range hosts {
+		ends[i] = end(x, i)
+		if p.scopes != nil {
+			x.judgeIgnored(ctx, t.Scope(p.scopes.Scope(h.name)), ends[i])
+		}
+		x.finish(h, ends[i])
+	}
+	p.settle(ctx, t, hosts, hosts, ends, rescued)
+}
+
+// meta does what a meta task asks of the engine. Those that concern the whole
+// play take their condition from the first host, as in Ansible.
 func (p *playRun) meta(ctx context.Context, t *play.Task, hosts []*host, rescued bool) {
+	switch t.Meta {
+	case play.FlushHandlers:
+		p.flushHandlers(ctx, p.chosen(ctx, t, hosts, rescued), rescued)
+	case play.EndHost:
+		for _, h := range p.chosen(ctx, t, hosts, rescued) {
+			h.ended = true
+		}
+	case play.EndPlay, play.EndBatch, play.ClearFacts, play.ClearHostErrors:
+		if len(p.chosen(ctx, t, hosts[:1], rescued)) > 0 {
+			p.metaForAll(t.Meta)
+		}
+	case play.EndRole, play.Noop:
+	}
+	p.showHosts()
+}
+
+func (p *playRun) metaForAll(what play.Meta) {
+	switch what {
+	case play.EndPlay, play.EndBatch:
+		p.ended, p.over = true, what == play.EndPlay
+	case play.ClearFacts:
+		for _, h := range p.named {
+			h.vars.ClearFacts()
+		}
+	case play.ClearHostErrors:
+		// As documented: they are there for later plays, not for the rest of this.
+		for _, h := range p.named {
+			if h.failed || h.unreachable {
+				h.failed, h.unreachable, h.ended = false, false, true
+			}
+		}
+	case play.FlushHandlers, play.EndHost, play.EndRole, play.Noop:
+	}
+}
+
+// chosen are the hosts on which the condition of a meta task holds. Where check
+// mode cannot know, the play goes on, to show as much as it can, and says so.
+func (p *playRun) chosen(ctx context.Context, t *play.Task, hosts []*host, rescued bool) []*host {
 	var chosen []*host
 	for _, h := range hosts {
-		holds, _, err := play.All(ctx, t.When, t.Scope(p.scopes.Scope(h.name)))
-		if _, unknown := play.IsUnknown(err); unknown {
-			err = nil // in check mode the play goes on, to show as much as it can
+		holds, _, err := p.holds(ctx, t, h)
+		if reason, unknown := play.IsUnknown(err); unknown {
+			p.emit(event.Message{
+				Host: h.name, Warning: true,
+				Text: fmt.Sprintf("check mode cannot know whether “meta: %s” at %s applies, which waits for %s; what follows is shown as if it did not", t.Meta, t.Range, reason),
+			})
+			continue
 		}
 		if err != nil {
 			p.broken(ctx, t, []*host{h}, err, rescued)
@@ -234,67 +310,76 @@ func (p *playRun) meta(ctx context.Context, t *play.Task, hosts []*host, rescued
 			chosen = append(chosen, h)
 		}
 	}
-	if len(chosen) == 0 {
-		return
+	return chosen
+}
+
+// holds tests the condition of a task on a host.
+func (p *playRun) holds(ctx context.Context, t *play.Task, h *host) (bool, *play.Condition, error) {
+	if h.waits != "" {
+		return false, nil, &play.UnknownError{Reason: h.waits}
 	}
-	switch t.Meta {
-	case play.FlushHandlers:
-		p.flushHandlers(ctx)
-	case play.EndPlay, play.EndBatch:
-		p.ended, p.over = true, t.Meta == play.EndPlay
-	case play.EndHost:
-		for _, h := range chosen {
-			h.ended = true
-		}
-	case play.ClearFacts:
-		for _, h := range chosen {
-			h.vars.ClearFacts()
-		}
-	case play.ClearHostErrors:
-		for _, h := range p.all {
-			h.failed, h.unreachable = false, false
-		}
-	case play.EndRole, play.Noop:
-	}
-	p.showHosts()
+	return play.All(ctx, t.When, t.Scope(p.scopes.Scope(h.name)))
+}
+
+// included is what an include brings on a host.
+type included struct {
+	steps   []play.Step
+	skipped *play.Condition // that does not hold
+	err     error           // also with steps: check mode cannot know whether they are to run
 }
 
 // include runs what an include brings; hosts for which it is the same go
-// together, in the order of the first of each.
+// together, in the order of the first of each. Where check mode cannot know
+// whether it is to run, its steps are shown as waiting for the same.
 func (p *playRun) include(ctx context.Context, t *play.Task, hosts []*host, rescued bool) {
-	type share struct {
-		steps []play.Step
-		hosts []*host
+	found := make([]included, len(hosts))
+	for i, h := range hosts {
+		found[i] = p.included(ctx, t, h)
 	}
-	var shares []*share
-	byKey := map[string]*share{}
-	for _, h := range hosts {
-		steps, err := p.included(ctx, t, h)
-		if err != nil {
-			p.broken(ctx, t, []*host{h}, err, rescued)
-		}
-		if len(steps) == 0 {
+	p.without(ctx, t, hosts, rescued, func(x *execution, i int) *taskEnd { return x.includedEnd(found[i]) })
+	var order []play.Step
+	together := map[play.Step][]*host{}
+	brought := map[play.Step][]play.Step{}
+	for i, h := range hosts {
+		if len(found[i].steps) == 0 {
 			continue
 		}
-		key := fmt.Sprintf("%p", steps[0])
-		if byKey[key] == nil {
-			byKey[key] = &share{steps: steps}
-			shares = append(shares, byKey[key])
+		first := found[i].steps[0]
+		if brought[first] == nil {
+			order, brought[first] = append(order, first), found[i].steps
 		}
-		byKey[key].hosts = append(byKey[key].hosts, h)
+		together[first] = append(together[first], h)
+		if reason, unknown := play.IsUnknown(found[i].err); unknown && h.waits == "" {
+			h.waits = reason
+			defer func() { h.waits = "" }()
+		}
 	}
-	for _, s := range shares {
-		p.steps(ctx, s.steps, s.hosts, rescued)
+	for _, first := range order {
+		p.steps(ctx, brought[first], together[first], rescued)
 	}
 }
 
-// included gives the steps that an include brings on a host, none when its
-// condition does not hold.
-func (p *playRun) included(ctx context.Context, t *play.Task, h *host) ([]play.Step, error) {
-	s := t.Scope(p.scopes.Scope(h.name))
-	holds, _, err := play.All(ctx, t.When, s)
-	if err != nil || !holds {
-		return nil, err
+func (p *playRun) included(ctx context.Context, t *play.Task, h *host) included {
+	holds, condition, err := p.holds(ctx, t, h)
+	if _, unknown := play.IsUnknown(err); err != nil && !unknown {
+		return included{err: err}
 	}
-	return t.Include.Steps(ctx, s)
+	if err == nil && !holds {
+		return included{skipped: condition}
+	}
+	steps, fault := t.Include.Steps(ctx, t.Scope(p.scopes.Scope(h.name)))
+	if fault != nil {
+		return included{err: fault}
+	}
+	return included{steps: steps, err: err}
+}
+
+func (x *execution) includedEnd(i included) *taskEnd {
+	switch {
+	case i.err != nil:
+		return x.faulty(i.err)
+	case i.skipped != nil:
+		return x.end(modules.Skipped, notHolding(i.skipped))
+	}
+	return x.end(modules.OK, "")
 }

@@ -37,16 +37,21 @@ type taskEnd struct {
 	title, module string
 	status        modules.Status
 	ignored       bool
+	changed       bool // something changed, whatever the status
+	deferred      bool // check mode cannot know of some item
+	fatal         bool // it ended the play for all hosts
 	changes       []change.Change
 	message       string
 	waits         string // for deferred: what it waits for
 	result        modules.Result
-	registered    any // the value of the variable; an expression.Unknown when deferred
-	facts         map[string]any
+	registered    any                 // the value of the variable; an expression.Unknown when deferred
+	facts         []func(*scope.Host) // tell the facts to another host
+	notifies      []*play.Handler
 	diagnostic    *diag.Diagnostic
 	delegate      string
 	took          time.Duration
-	noLog         bool
+	showing       showing
+	diff          bool // diff: true
 }
 
 // item is one item of a task's loop on one host; a task without a loop has one
@@ -56,48 +61,85 @@ type item struct {
 	value    any
 	looped   bool
 	label    string
+	fault    error // its label cannot be rendered
 	args     map[string]any
 	runner   agent.Runner // nil: the controller does it
 	delegate string
 	check    bool
 	env      map[string]string
 
+	begun      []change.Change // of a step that was begun and not done
 	outcome    modules.Outcome
 	registered map[string]any
 	waits      string
 	diagnostic *diag.Diagnostic
-	facts      map[string]any
-	took       time.Duration
+	facts      []func(*scope.Host)
 }
 
 // on runs the task on one host and tells how it ended.
 func (x *execution) on(ctx context.Context, h *host) *taskEnd {
 	began := time.Now()
 	s := x.task.Scope(x.scopes.Scope(h.name))
-	limited, cancel, err := x.withTimeout(ctx, s)
-	if err != nil {
-		e := x.faulty(err)
-		x.finish(h, e)
-		return e
-	}
-	defer cancel()
-	e := x.items(limited, h, s)
-	if limited.Err() != nil && ctx.Err() == nil {
-		e.status, e.message = modules.Failed, "the task took longer than its timeout"
-	}
-	e.took = time.Since(began)
+	e := x.run(ctx, h, s)
+	x.findHandlers(ctx, s, e)
 	x.judgeIgnored(ctx, s, e)
+	e.took = time.Since(began)
 	x.finish(h, e)
 	return e
 }
 
-func (x *execution) withTimeout(ctx context.Context, s *scope.Scope) (context.Context, context.CancelFunc, error) {
-	d, err := x.task.Timeout.Get(ctx, s)
-	if err != nil || d <= 0 {
-		return ctx, func() {}, err
+func (x *execution) run(ctx context.Context, h *host, s *scope.Scope) *taskEnd {
+	noLog, err := x.task.NoLog.Get(ctx, s)
+	if err != nil {
+		e := x.faulty(err)
+		e.showing.noLog = true // it may be meant
+		return e
 	}
-	limited, cancel := context.WithTimeout(ctx, d)
-	return limited, cancel, nil
+	diff, err := x.task.Diff.Or(ctx, s, true)
+	if err == nil && h.waits != "" {
+		err = &play.UnknownError{Reason: h.waits}
+	}
+	show := showing{noLog: noLog, noDiff: !diff}
+	e := x.faulty(err)
+	if err == nil {
+		e = x.items(ctx, h, s, show)
+	}
+	e.showing, e.diff = show, diff && x.task.Diff != nil
+	return e
+}
+
+// findHandlers finds out what a change notifies. Where the task is deferred, so
+// are its handlers.
+func (x *execution) findHandlers(ctx context.Context, s *scope.Scope, e *taskEnd) {
+	switch {
+	case e.status == modules.Failed || e.status == modules.Unreachable || !e.changed && !e.deferred:
+		return
+	}
+	for _, n := range x.task.Notify {
+		handlers, err := x.handlersOf(ctx, n, s)
+		if err != nil {
+			fault := x.faulty(err)
+			e.status, e.message, e.diagnostic, e.waits = fault.status, fault.message, fault.diagnostic, fault.waits
+			return
+		}
+		e.notifies = append(e.notifies, handlers...)
+	}
+}
+
+func (x *execution) handlersOf(ctx context.Context, n *play.Notify, s *scope.Scope) ([]*play.Handler, error) {
+	if n.Handlers != nil {
+		return n.Handlers, nil
+	}
+	names, err := n.Names(ctx, s)
+	var handlers []*play.Handler
+	for _, name := range names {
+		found, err := x.play.HandlersFor(name)
+		if err != nil {
+			return nil, err
+		}
+		handlers = append(handlers, found...)
+	}
+	return handlers, err
 }
 
 // judgeIgnored applies ignore_errors and ignore_unreachable.
@@ -112,35 +154,36 @@ func (x *execution) judgeIgnored(ctx context.Context, s *scope.Scope, e *taskEnd
 		return
 	}
 	ignored, err := setting.Get(ctx, s)
+	if err != nil {
+		e.message += "; whether to ignore this cannot be told: " + err.Error()
+	}
 	e.ignored = ignored && err == nil
 }
 
 // items works out the items and runs them: all in one exchange where nothing
 // asks for more.
-func (x *execution) items(ctx context.Context, h *host, s *scope.Scope) *taskEnd {
-	noLog, err := x.task.NoLog.Get(ctx, s)
-	if err != nil {
-		return x.faulty(err)
-	}
+func (x *execution) items(ctx context.Context, h *host, s *scope.Scope, show showing) *taskEnd {
 	list, e := x.loop(ctx, s)
 	if e != nil {
-		e.noLog = noLog
 		return e
 	}
 	if x.sequential() {
-		list = x.oneByOne(ctx, h, list, noLog)
+		list = x.oneByOne(ctx, h, list, show)
 	} else {
-		x.together(ctx, h, list, noLog)
+		x.together(ctx, h, list, show)
 	}
-	return x.combine(list, noLog)
+	if len(list) == 1 && !list[0].looped {
+		return x.single(list[0])
+	}
+	return x.combine(ctx, list)
 }
 
 // sequential reports whether each item has to wait for the one before: the
-// controller's own work may use what the one before set, and attempts and pauses
-// take their time.
+// controller's own work may use what the one before set, attempts and pauses take
+// their time, and a timeout is each item's own.
 func (x *execution) sequential() bool {
 	t := x.task
-	return t.Spec == nil || t.Spec.Place == modules.OnController || len(t.Until) > 0 ||
+	return t.Spec == nil || t.Spec.Place == modules.OnController || len(t.Until) > 0 || t.Timeout != nil ||
 		t.LoopControl.Pause != nil || len(t.LoopControl.BreakWhen) > 0
 }
 
@@ -154,8 +197,8 @@ func (x *execution) loop(ctx context.Context, s *scope.Scope) ([]*item, *taskEnd
 	values, err := t.Loop.Items(ctx, s)
 	if err != nil {
 		// As in Ansible, a condition that does not hold spares the loop.
-		if holds, _, condition := play.All(ctx, t.When, s); condition == nil && !holds {
-			return nil, x.skipped("the condition does not hold")
+		if holds, condition, failed := play.All(ctx, t.When, s); failed == nil && !holds {
+			return nil, x.skipped(notHolding(condition))
 		}
 		return nil, x.faulty(err)
 	}
@@ -168,18 +211,35 @@ func (x *execution) loop(ctx context.Context, s *scope.Scope) ([]*item, *taskEnd
 	}
 	list := make([]*item, len(values))
 	for i, value := range values {
-		vars := map[string]any{t.LoopControl.Var: value, "ansible_loop_var": t.LoopControl.Var}
-		if name := t.LoopControl.IndexVar; name != "" {
-			vars[name], vars["ansible_index_var"] = i, name
-		}
-		if extended {
-			vars["ansible_loop"] = extendedLoop(values, i)
-		}
-		it := &item{scope: s.With(scope.LoopVars, scope.Plain(vars, t.Range)), value: value, looped: true}
-		it.label = x.label(ctx, it)
-		list[i] = it
+		list[i] = x.item(ctx, s, values, i, extended)
+		list[i].value = value
 	}
 	return list, nil
+}
+
+// item makes one item of a loop.
+func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i int, extended bool) *item {
+	control := x.task.LoopControl
+	vars := map[string]any{control.Var: values[i], "ansible_loop_var": control.Var}
+	if name := control.IndexVar; name != "" {
+		vars[name], vars["ansible_index_var"] = i, name
+	}
+	if extended {
+		vars["ansible_loop"] = extendedLoop(values, i)
+	}
+	it := &item{scope: s.With(scope.LoopVars, scope.Plain(vars, x.task.Range)), looped: true}
+	if control.Label == nil {
+		it.label = expression.Text(values[i])
+		return it
+	}
+	// The item itself must not stand in: a label may be there to hide it.
+	it.label = fmt.Sprintf("item %d", i+1)
+	value, err := control.Label.Render(ctx, it.scope)
+	if _, unknown := value.(expression.Unknown); err == nil && !unknown {
+		it.label = expression.Text(value)
+	}
+	it.fault = err
+	return it
 }
 
 // extendedLoop is the value of ansible_loop.
@@ -197,25 +257,15 @@ func extendedLoop(values []any, i int) map[string]any {
 	return loop
 }
 
-// label is how an item is shown.
-func (x *execution) label(ctx context.Context, it *item) string {
-	if l := x.task.LoopControl.Label; l != nil {
-		if value, err := l.Render(ctx, it.scope); err == nil {
-			return expression.Text(value)
-		}
-	}
-	return expression.Text(it.value)
-}
-
 // together runs all items in as few exchanges as there are hosts and ways to do
 // them: one, unless delegate_to or become differ between items.
-func (x *execution) together(ctx context.Context, h *host, list []*item, noLog bool) {
+func (x *execution) together(ctx context.Context, h *host, list []*item, show showing) {
 	for _, it := range list {
 		x.begin(ctx, h, it)
 	}
 	for at := 0; at < len(list); {
 		if list[at].runner == nil {
-			x.itemEnd(h, list[at], noLog)
+			x.itemEnd(h, list[at], show)
 			at++
 			continue
 		}
@@ -223,7 +273,7 @@ func (x *execution) together(ctx context.Context, h *host, list []*item, noLog b
 		for end < len(list) && sameWay(list[at], list[end]) {
 			end++
 		}
-		x.exchange(ctx, h, list[at:end], noLog)
+		x.exchange(ctx, h, list[at:end], show)
 		at = end
 	}
 }
@@ -233,21 +283,24 @@ func sameWay(a, b *item) bool {
 }
 
 // oneByOne runs each item to its end before the next, with its attempts.
-func (x *execution) oneByOne(ctx context.Context, h *host, list []*item, noLog bool) []*item {
+func (x *execution) oneByOne(ctx context.Context, h *host, list []*item, show showing) []*item {
 	for i, it := range list {
-		x.attempts(ctx, h, it, noLog)
 		if ctx.Err() != nil {
+			x.failItem(it, interruption(ctx)+" before it began")
+			x.itemEnd(h, it, show)
 			return list[:i+1]
 		}
+		x.attempts(ctx, h, it, show)
 		stop, err := x.breaks(ctx, it)
+		if err == nil && !stop && i < len(list)-1 {
+			err = x.pause(ctx, it)
+		}
 		if err != nil {
 			x.itemFault(it, err)
 		}
+		x.itemEnd(h, it, show)
 		if stop {
 			return list[:i+1]
-		}
-		if pause, err := x.task.LoopControl.Pause.Get(ctx, it.scope); err == nil && i < len(list)-1 {
-			sleep(ctx, pause)
 		}
 	}
 	return list
@@ -261,8 +314,16 @@ func (x *execution) breaks(ctx context.Context, it *item) (bool, error) {
 	return holds, err
 }
 
+func (x *execution) pause(ctx context.Context, it *item) error {
+	pause, err := x.task.LoopControl.Pause.Get(ctx, it.scope)
+	if err == nil && pause > 0 {
+		sleep(ctx, pause)
+	}
+	return err
+}
+
 // attempts runs one item until its `until` holds or the retries are used up.
-func (x *execution) attempts(ctx context.Context, h *host, it *item, noLog bool) {
+func (x *execution) attempts(ctx context.Context, h *host, it *item, show showing) {
 	retries, err := x.task.Retries.Or(ctx, it.scope, 3)
 	if err != nil {
 		x.itemFault(it, err)
@@ -274,26 +335,34 @@ func (x *execution) attempts(ctx context.Context, h *host, it *item, noLog bool)
 		return
 	}
 	for attempt := 1; ; attempt++ {
-		x.once(ctx, h, it, noLog)
+		x.once(ctx, h, it, show)
 		done, err := x.until(ctx, it, attempt)
 		if err != nil {
 			x.itemFault(it, err)
 		}
-		if done || err != nil || ctx.Err() != nil {
-			break
+		if done || err != nil {
+			return
 		}
 		if attempt > retries {
-			it.outcome.Status = modules.Failed
-			if it.outcome.Message == "" {
-				it.outcome.Message = "until did not hold"
-			}
-			it.outcome.Message += fmt.Sprintf(" (after %d attempts)", attempt)
-			it.registered["failed"] = true
-			break
+			x.giveUp(it, fmt.Sprintf("(after %d attempts)", attempt))
+			return
 		}
 		sleep(ctx, delay)
+		if ctx.Err() != nil {
+			x.giveUp(it, fmt.Sprintf("(%s after %d attempts)", interruption(ctx), attempt))
+			return
+		}
 	}
-	x.itemEnd(h, it, noLog)
+}
+
+// giveUp fails an item whose `until` did not come to hold.
+func (x *execution) giveUp(it *item, why string) {
+	if it.outcome.Message == "" {
+		it.outcome.Message = "until did not hold: " + texts(x.task.Until)
+	}
+	it.outcome.Status = modules.Failed
+	it.outcome.Message += " " + why
+	it.registered["failed"] = true
 }
 
 // until reports whether no further attempt is needed.
@@ -316,11 +385,11 @@ func (x *execution) until(ctx context.Context, it *item, attempt int) (bool, err
 }
 
 // once runs one attempt of an item.
-func (x *execution) once(ctx context.Context, h *host, it *item, noLog bool) {
+func (x *execution) once(ctx context.Context, h *host, it *item, show showing) {
 	it.runner, it.outcome, it.diagnostic, it.waits = nil, modules.Outcome{}, nil, ""
 	x.begin(ctx, h, it)
 	if it.runner != nil {
-		x.call(ctx, h, []*item{it}, noLog)
+		x.call(ctx, h, []*item{it}, show)
 		x.judge(ctx, h, it)
 	}
 }
@@ -334,50 +403,83 @@ func (x *execution) begin(ctx context.Context, h *host, it *item) {
 		return
 	}
 	if !holds {
-		it.outcome = modules.Outcome{Status: modules.Skipped, Message: "the condition does not hold: " + condition.Text}
+		it.outcome = modules.Outcome{Status: modules.Skipped, Message: notHolding(condition)}
 		it.registered = map[string]any{
-			"changed": false, "skipped": true, "skip_reason": "Conditional result was False", "false_condition": condition.Text,
+			"changed": false, "failed": false, "skipped": true,
+			"skip_reason": "Conditional result was False", "false_condition": condition.Text,
 		}
 		return
 	}
-	if err := x.prepare(ctx, h, it); err != nil {
+	if err = it.fault; err == nil {
+		err = x.prepare(ctx, h, it)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		x.failItem(it, interruption(ctx)+" before it began")
+	case err != nil:
 		x.itemFault(it, err)
 	}
 }
 
+func notHolding(c *play.Condition) string { return "the condition does not hold: " + c.Text }
+
 // exchange runs items on their host in one round trip, and judges each.
-func (x *execution) exchange(ctx context.Context, h *host, list []*item, noLog bool) {
-	x.call(ctx, h, list, noLog)
+func (x *execution) exchange(ctx context.Context, h *host, list []*item, show showing) {
+	x.call(ctx, h, list, show)
 	for _, it := range list {
 		x.judge(ctx, h, it)
-		x.itemEnd(h, it, noLog)
+		x.itemEnd(h, it, show)
 	}
 }
 
+// timeoutError says that the keyword timeout ended an attempt.
+type timeoutError struct{ after time.Duration }
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("the task took longer than its timeout of %s", e.after)
+}
+
+// interruption says why ctx has ended.
+func interruption(ctx context.Context) string {
+	if timeout, ok := errors.AsType[*timeoutError](context.Cause(ctx)); ok {
+		return timeout.Error()
+	}
+	return "interrupted"
+}
+
+// limited is ctx with the task's timeout, which counts for each attempt.
+func (x *execution) limited(ctx context.Context, it *item) (context.Context, context.CancelFunc, error) {
+	d, err := x.task.Timeout.Get(ctx, it.scope)
+	if err != nil || d <= 0 {
+		return ctx, func() {}, err
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, d, &timeoutError{d})
+	return limited, cancel, nil
+}
+
 // call hands items to the agent and takes their outcomes.
-func (x *execution) call(ctx context.Context, h *host, list []*item, noLog bool) {
+func (x *execution) call(ctx context.Context, h *host, list []*item, show showing) {
+	ctx, cancel, err := x.limited(ctx, list[0])
+	if err != nil {
+		list[0].outcome = modules.Outcome{Status: modules.Failed, Message: err.Error()}
+		return
+	}
+	defer cancel()
 	t := agent.Task{Module: x.task.Spec.Name, Check: list[0].check, Fresh: list[0].check && !x.Check, Environment: list[0].env}
 	for _, it := range list {
 		t.Items = append(t.Items, it.args)
+		it.begun = nil
 	}
-	began := time.Now()
-	last := began
-	outcomes, err := list[0].runner.Run(ctx, t, func(e agent.Event) {
-		it := list[e.Item]
-		if e.Outcome != nil {
-			it.took, last = time.Since(last), time.Now()
-		}
-		x.forward(h, it, e, noLog)
-	})
+	outcomes, err := list[0].runner.Run(ctx, t, func(e agent.Event) { x.forward(h, list[e.Item], e, show) })
 	for i, it := range list {
-		if i < len(outcomes) && outcomes[i].Status != "" {
-			it.outcome = outcomes[i]
-			if errors.Is(ctx.Err(), context.Canceled) {
-				it.outcome.Message = strings.ReplaceAll(it.outcome.Message, context.Canceled.Error(), "interrupted")
-			}
+		if i >= len(outcomes) || outcomes[i].Status == "" {
+			it.outcome = lost(ctx, err)
 			continue
 		}
-		it.outcome = lost(ctx, err)
+		it.outcome = outcomes[i]
+		if o := &it.outcome; ctx.Err() != nil && o.Status == modules.Failed {
+			o.Message = strings.ReplaceAll(o.Message, context.Canceled.Error(), interruption(ctx))
+		}
 	}
 }
 
@@ -386,7 +488,7 @@ func lost(ctx context.Context, err error) modules.Outcome {
 	o := modules.Outcome{Status: modules.Unreachable, Result: modules.Result{}}
 	switch {
 	case ctx.Err() != nil:
-		o.Status, o.Message = modules.Failed, "interrupted; what the host did last is not known"
+		o.Status, o.Message = modules.Failed, interruption(ctx)+"; what the host did last is not known"
 	case err == nil:
 		o.Status, o.Message = modules.Failed, "the host told no result"
 	case agent.Refused(err):
@@ -398,86 +500,92 @@ func lost(ctx context.Context, err error) modules.Outcome {
 }
 
 // forward turns what the agent tells into events.
-func (x *execution) forward(h *host, it *item, e agent.Event, noLog bool) {
-	planned, done, label := e.Planned, e.Done, it.label
-	if noLog {
-		planned, done, label = hideChanges(planned), hideChanges(done), ""
-	}
+func (x *execution) forward(h *host, it *item, e agent.Event, show showing) {
+	label := show.text(it.label)
 	switch {
-	case planned != nil:
-		x.emit(event.Planned{Task: x.id, Host: h.name, Item: label, Changes: planned})
-	case done != nil:
-		x.emit(event.StepDone{Task: x.id, Host: h.name, Item: label, Changes: done})
-	case e.Output != nil && !noLog:
-		x.emit(event.Output{Task: x.id, Host: h.name, Item: it.label, Stream: e.Output.Stream, Line: e.Output.Text})
+	case e.Planned != nil:
+		it.begun = e.Planned
+		x.emit(event.Planned{Task: x.id, Host: h.name, Item: label, Changes: show.changes(e.Planned)})
+	case e.Done != nil:
+		it.begun = nil
+		x.emit(event.StepDone{Task: x.id, Host: h.name, Item: label, Changes: show.changes(e.Done)})
+	case e.Output != nil && !show.noLog:
+		x.emit(event.Output{Task: x.id, Host: h.name, Item: label, Stream: e.Output.Stream, Line: e.Output.Text})
 	}
 }
 
 // itemEnd tells of an item of a loop.
-func (x *execution) itemEnd(h *host, it *item, noLog bool) {
+func (x *execution) itemEnd(h *host, it *item, show showing) {
 	if !it.looped {
 		return
 	}
 	e := event.ItemEnd{
-		Task: x.id, Host: h.name, Item: it.label, Status: it.outcome.Status, Changes: it.outcome.Changes,
-		Message: it.outcome.Message, Result: it.outcome.Result,
+		Task: x.id, Host: h.name, Item: show.text(it.label), Status: it.outcome.Status,
+		Changes: show.changes(it.outcome.Changes), Message: show.text(it.outcome.Message), Result: it.outcome.Result,
 	}
-	if noLog {
-		e.Changes, e.Result, e.Item, e.Message = hideChanges(e.Changes), nil, "", hiddenMessage(e.Message)
+	if show.noLog {
+		e.Result = nil
 	}
 	x.emit(e)
 }
 
-// combine makes one end of all items.
-func (x *execution) combine(list []*item, noLog bool) *taskEnd {
-	if len(list) == 1 && !list[0].looped {
-		it := list[0]
-		e := x.end(it.outcome.Status, it.outcome.Message)
-		e.changes, e.waits, e.diagnostic, e.delegate = it.outcome.Changes, it.waits, it.diagnostic, it.delegate
-		e.result, e.facts, e.noLog = it.outcome.Result, it.facts, noLog
-		e.registered = it.registered
-		if e.status == modules.Deferred {
-			e.registered = x.unknown()
-		}
-		return e
+// single is the end of a task without a loop.
+func (x *execution) single(it *item) *taskEnd {
+	e := x.end(it.outcome.Status, it.outcome.Message)
+	e.changes, e.waits, e.diagnostic, e.delegate = it.outcome.Changes, it.waits, it.diagnostic, it.delegate
+	e.result, e.facts, e.registered = it.outcome.Result, it.facts, it.registered
+	e.changed, _ = it.registered["changed"].(bool)
+	if e.status == modules.Deferred {
+		e.changed, e.deferred, e.registered = false, true, x.unknown()
 	}
-	return x.combineLoop(list, noLog)
+	return e
 }
 
 // worst orders the statuses of items: the task has that of the first found.
 var worst = []modules.Status{modules.Unreachable, modules.Failed, modules.Deferred, modules.Changed, modules.OK, modules.Skipped}
 
-func (x *execution) combineLoop(list []*item, noLog bool) *taskEnd {
+// combine makes one end of all items of a loop.
+func (x *execution) combine(ctx context.Context, list []*item) *taskEnd {
 	e := x.end(modules.Skipped, "")
-	e.noLog = noLog
 	results := make([]any, len(list))
 	seen := map[modules.Status]bool{}
-	facts := map[string]any{}
 	var faults *multierror.Error
 	for i, it := range list {
 		seen[it.outcome.Status] = true
 		e.changes = append(e.changes, it.outcome.Changes...)
+		e.facts = append(e.facts, it.facts...)
+		e.delegate = it.delegate
+		it.registered[x.task.LoopControl.Var], it.registered["ansible_loop_var"] = it.value, x.task.LoopControl.Var
 		results[i] = it.registered
-		if it.outcome.Status == modules.Deferred {
-			results[i] = x.unknown()
-			e.waits = it.waits
-		}
-		if it.outcome.Status == modules.Failed || it.outcome.Status == modules.Unreachable {
+		changed, _ := it.registered["changed"].(bool)
+		switch it.outcome.Status {
+		case modules.Deferred:
+			results[i], e.waits, e.deferred = x.unknown(), it.waits, true
+		case modules.Failed, modules.Unreachable:
 			faults = multierror.Append(faults, fmt.Errorf("%s: %s", it.label, it.outcome.Message))
 			if e.diagnostic == nil {
 				e.diagnostic = it.diagnostic
 			}
+		case modules.OK, modules.Changed, modules.Skipped:
 		}
-		maps.Copy(facts, it.facts)
-		e.delegate = it.delegate
+		e.changed = e.changed || changed && it.outcome.Status != modules.Deferred
 	}
-	e.facts = facts
 	e.status = worst[slices.IndexFunc(worst, func(s modules.Status) bool { return seen[s] })]
-	registered := map[string]any{"results": results, "changed": e.status == modules.Changed || seen[modules.Changed], "msg": "All items completed"}
+	x.registerLoop(ctx, e, results, faults)
+	return e
+}
+
+// registerLoop makes the result of a loop.
+func (x *execution) registerLoop(ctx context.Context, e *taskEnd, results []any, faults *multierror.Error) {
+	failed := e.status == modules.Failed || e.status == modules.Unreachable
+	registered := map[string]any{"results": results, "changed": e.changed, "failed": failed, "msg": "All items completed"}
 	switch e.status {
 	case modules.Failed, modules.Unreachable:
 		e.message = listed(faults)
-		registered["failed"], registered["msg"] = true, "One or more items failed"
+		registered["msg"] = "One or more items failed"
+		if e.status == modules.Unreachable {
+			registered["unreachable"] = true
+		}
 	case modules.Skipped:
 		e.message = "the condition holds for no item"
 		registered["skipped"], registered["msg"] = true, "All items skipped"
@@ -485,9 +593,35 @@ func (x *execution) combineLoop(list []*item, noLog bool) *taskEnd {
 		e.message = "waits for " + e.waits
 	case modules.OK, modules.Changed:
 	}
-	registered["failed"] = e.status == modules.Failed || e.status == modules.Unreachable
-	e.registered, e.result = registered, modules.Result(registered)
-	return e
+	if e.deferred && !e.changed {
+		registered["changed"] = x.unknown()
+	}
+	if e.deferred && !failed {
+		registered["failed"] = x.unknown()
+	}
+	e.registered = registered
+	if plain, err := expression.Plain(ctx, registered); err == nil { // an item that cannot be read whole stays out of the event
+		e.result, _ = told(plain).(map[string]any)
+	}
+}
+
+// told is a plain value for an event, where Unknown has no place.
+func told(value any) any {
+	switch v := value.(type) {
+	case expression.Unknown:
+		return map[string]any{"unknown": v.Reason}
+	case *expression.Undefined:
+		return nil
+	case []any:
+		for i := range v {
+			v[i] = told(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = told(v[key])
+		}
+	}
+	return value
 }
 
 // listed shows all faults of a loop, one a line.
@@ -516,7 +650,7 @@ func (x *execution) end(status modules.Status, message string) *taskEnd {
 
 func (x *execution) skipped(why string) *taskEnd {
 	e := x.end(modules.Skipped, why)
-	e.registered = map[string]any{"changed": false, "skipped": true, "skip_reason": why, "results": []any{}}
+	e.registered = map[string]any{"changed": false, "failed": false, "skipped": true, "skip_reason": why, "results": []any{}}
 	return e
 }
 
@@ -524,13 +658,10 @@ func (x *execution) skipped(why string) *taskEnd {
 // in check mode could not be known.
 func (x *execution) faulty(err error) *taskEnd {
 	it := &item{}
-	x.itemFault(it, err)
-	e := x.end(it.outcome.Status, it.outcome.Message)
-	e.waits, e.diagnostic, e.registered = it.waits, it.diagnostic, it.registered
-	if e.status == modules.Deferred {
-		e.registered = x.unknown()
+	if err != nil {
+		x.itemFault(it, err)
 	}
-	return e
+	return x.single(it)
 }
 
 // itemFault ends an item with an error of the controller's side.
@@ -568,20 +699,13 @@ func (x *execution) finish(h *host, e *taskEnd) {
 	out := event.TaskEnd{
 		Task: x.id, Play: x.play.Name, Name: x.title, Module: x.task.Module, Host: h.name, Delegate: e.delegate,
 		Place: x.task.Range, Status: e.status, Ignored: e.ignored, Rescued: e.status == modules.Failed && x.rescued && !e.ignored,
-		Changes: e.changes, Took: e.took, Message: e.message, Result: e.result, Diagnostic: e.diagnostic, Deferred: e.waits,
+		Changes: e.showing.changes(e.changes), Diff: e.diff, Took: e.took, Message: e.showing.text(e.message),
+		Result: e.result, Diagnostic: e.diagnostic, Deferred: e.waits,
 	}
-	if e.noLog {
-		out.Changes, out.Result, out.Diagnostic = hideChanges(out.Changes), nil, nil
-		out.Message = hiddenMessage(out.Message)
+	if e.showing.noLog {
+		out.Result, out.Diagnostic = nil, nil
 	}
 	x.emit(out)
-}
-
-func hiddenMessage(message string) string {
-	if message == "" {
-		return ""
-	}
-	return noLogText
 }
 
 func sleep(ctx context.Context, d time.Duration) {

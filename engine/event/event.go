@@ -97,6 +97,7 @@ type TaskEnd struct {
 	Ignored      bool // failed, and ignore_errors let it pass
 	Rescued      bool // failed inside a block with a rescue
 	Changes      []change.Change
+	Diff         bool // the task asks to show before and after, whatever the run does
 	Took         time.Duration
 	Message      string
 	Result       modules.Result   // redacted; nil under no_log

@@ -281,7 +281,7 @@ func (h *Human) details(t *task, e event.TaskEnd) []string {
 	for _, text := range t.said[e.Host] {
 		out = append(out, indent(lines(text))...)
 	}
-	for _, line := range changeLines(e.Changes, h.options.Diff) {
+	for _, line := range changeLines(e.Changes, h.options.Diff || e.Diff) {
 		out = append(out, "    "+h.paintDiff(line))
 	}
 	switch e.Status {

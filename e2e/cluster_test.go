@@ -214,7 +214,7 @@ func snapshots(t *testing.T) map[string]lab.Snapshot {
 // restless are the places that change on an idle node: logs, the agent's own
 // cache, the state of running daemons, and what the platform's writers write.
 var restless = []string{
-	"/root/.cache", "/var/log", "/var/lib/docker", "/var/lib/containerd", "/var/lib/systemd", "/var/tmp", "/tmp", "/run",
+	"/root/.cache", "/home/guest/.cache", "/var/log", "/var/lib/docker", "/var/lib/containerd", "/var/lib/systemd", "/var/tmp", "/tmp", "/run",
 	"/opt/rainbond/logs", "/opt/rainbond/data", "/grdata/services/worker", "/grdata/downloads/log", "/grdata/tenant/demo",
 	"/var/lib/glusterd", "/data/glusterfs",
 }

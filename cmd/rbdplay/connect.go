@@ -72,8 +72,7 @@ func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent
 	}
 	client, stats, err := agent.Connect(ctx, conn, o)
 	if err != nil {
-		var unreachable *transport.UnreachableError
-		if errors.As(err, &unreachable) || ctx.Err() != nil {
+		if _, ok := errors.AsType[*transport.UnreachableError](err); ok || ctx.Err() != nil {
 			return nil, engine.Stats{}, err
 		}
 		return nil, engine.Stats{}, unreachableBy(t, err)
@@ -81,11 +80,21 @@ func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent
 	return client, engine.Stats{Uploaded: stats.UploadedBytes}, nil
 }
 
+// Close closes every connection. The agents have been ended before.
+func (c *connector) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, one := range c.conns {
+		if one.conn != nil {
+			_ = one.conn.Close() // the run is over
+		}
+	}
+}
+
 // unreachableBy is a host that can be logged in to but runs no agent.
 func unreachableBy(t engine.Target, err error) error {
 	u := &transport.UnreachableError{Host: t.Host, Address: t.Connection.Address, Summary: err.Error(), Err: err}
-	var start *agent.StartError
-	if errors.As(err, &start) {
+	if start, ok := errors.AsType[*agent.StartError](err); ok {
 		plain := *start
 		plain.Hint = ""
 		u.Summary, u.Hint = plain.Error(), start.Hint
@@ -166,15 +175,4 @@ func expandHome(path, home string) string {
 		return filepath.Join(home, rest)
 	}
 	return path
-}
-
-// Close closes every connection. The agents have been ended before.
-func (c *connector) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, one := range c.conns {
-		if one.conn != nil {
-			_ = one.conn.Close() // the run is over
-		}
-	}
 }

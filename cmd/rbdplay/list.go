@@ -35,19 +35,19 @@ func (f *runFlags) list(ctx context.Context, s *streams, l *loaded) error {
 
 func (f *runFlags) listPlay(out io.Writer, p *play.Play, hosts []string, selection play.Selection) error {
 	tasks := slices.DeleteFunc(p.Tasks(), func(t *play.Task) bool { return !selection.Selects(t.Tags) })
-	text := p.Name + "\n"
+	lines := []string{p.Name}
 	if f.listing.hosts {
-		text += "  hosts: " + cmp.Or(strings.Join(hosts, " "), "none") + "\n"
+		lines = append(lines, "  hosts: "+cmp.Or(strings.Join(hosts, " "), "none"))
 	}
 	if f.listing.tags {
-		text += "  tags: " + cmp.Or(strings.Join(tagsOf(tasks), " "), "none") + "\n"
+		lines = append(lines, "  tags: "+cmp.Or(strings.Join(tagsOf(tasks), " "), "none"))
 	}
 	if f.listing.tasks {
 		for _, t := range tasks {
-			text += "  " + taskLine(t) + "\n"
+			lines = append(lines, "  "+taskLine(t))
 		}
 	}
-	_, err := fmt.Fprint(out, text)
+	_, err := fmt.Fprintln(out, strings.Join(lines, "\n"))
 	return err
 }
 

@@ -34,8 +34,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitFine
 	}
-	var code *exitError
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[*exitError](err); ok {
 		if code.err != nil {
 			fmt.Fprintln(stderr, "rbdplay:", code.err) //nolint:errcheck // nobody is left to tell
 		}

@@ -26,8 +26,8 @@ func wants(names ...string) cobra.PositionalArgs {
 
 // flagError adds the flag that may have been meant.
 func flagError(c *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok || unknown.GetSpecifiedShortnames() != "" {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	}
 	var known []string

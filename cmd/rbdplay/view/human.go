@@ -82,8 +82,8 @@ func (h *Human) Emit(e event.Event) {
 	}
 }
 
-// print writes a line. What came from a host or a file has been through printable.
-func (h *Human) print(format string, args ...any) {
+// printf writes a line. What came from a host or a file has been through printable.
+func (h *Human) printf(format string, args ...any) {
 	h.eraseStatus()
 	fmt.Fprintf(h.out, format+"\n", args...) //nolint:errcheck // nobody is left to tell
 }
@@ -120,18 +120,18 @@ func (h *Human) drawStatus(name string, hosts []string) {
 func (h *Human) runStart(e event.RunStart) {
 	h.check = e.Check
 	if e.Check {
-		h.print("%s: check, nothing is changed", printable(e.Playbook))
+		h.printf("%s: check, nothing is changed", printable(e.Playbook))
 		return
 	}
-	h.print("%s", printable(e.Playbook))
+	h.printf("%s", printable(e.Playbook))
 }
 
 func (h *Human) hostDown(e event.HostDown) {
 	h.down[e.Host] = true
 	h.heading()
-	h.print("  %s %s", h.paint(color.FgRed, "unreachable"), printable(e.Message))
+	h.printf("  %s %s", h.paint(color.FgRed, "unreachable"), printable(e.Message))
 	for _, line := range lines(e.Hint) {
-		h.print("    %s", line)
+		h.printf("    %s", line)
 	}
 }
 
@@ -144,7 +144,7 @@ func (h *Human) hostUp(e event.HostUp) {
 		sent = fmt.Sprintf(", %d kB of agent sent", (e.Uploaded+1023)/1024)
 	}
 	h.heading()
-	h.print("  connected %s in %s%s", printable(e.Host), e.Took.Round(time.Millisecond), sent)
+	h.printf("  connected %s in %s%s", printable(e.Host), e.Took.Round(time.Millisecond), sent)
 }
 
 // output shows a line as it comes, below a heading of its task.
@@ -155,10 +155,10 @@ func (h *Human) output(e event.Output) {
 	}
 	if !t.printed {
 		h.heading()
-		h.print("  %-8s %s", "running", title(t.start))
+		h.printf("  %-8s %s", "running", title(t.start))
 		t.printed = true
 	}
-	h.print("    %s", printable(e.Host+" "+e.Stream+": "+e.Line))
+	h.printf("    %s", printable(e.Host+" "+e.Stream+": "+e.Line))
 }
 
 // message shows what debug says when its task ends, and everything else at once.
@@ -174,7 +174,7 @@ func (h *Human) message(e event.Message) {
 	if e.Warning {
 		text = h.paint(color.FgYellow, "warning") + " " + text
 	}
-	h.print("%s", text)
+	h.printf("%s", text)
 }
 
 func (h *Human) itemEnd(e event.ItemEnd) {
@@ -224,9 +224,9 @@ func (h *Human) task(t *task) {
 	}
 	for _, g := range groups {
 		h.heading()
-		h.print("  %s %s  [%s]", g.word, title(t.start), printable(strings.Join(g.hosts, " ")))
+		h.printf("  %s %s  [%s]", g.word, title(t.start), printable(strings.Join(g.hosts, " ")))
 		if g.details != "" {
-			h.print("%s", g.details)
+			h.printf("%s", g.details)
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (h *Human) heading() {
 		return
 	}
 	h.shown = h.play
-	h.print("\n%s", h.paint(color.Bold, h.play))
+	h.printf("\n%s", h.paint(color.Bold, h.play))
 }
 
 func (h *Human) worthShowing(t *task, e event.TaskEnd) bool {

@@ -411,14 +411,14 @@ done in 1.23s
 
 // On a terminal a line says what runs, and is gone before anything else is said.
 func TestStatusLine(t *testing.T) {
-	s := newScript().task("Copy 配置文件 everywhere", "a b",
+	s := newScript().task("Copy \u914d\u7f6e\u6587\u4ef6 everywhere", "a b",
 		event.TaskEnd{Host: "b", Status: modules.OK},
 		event.TaskEnd{Host: "a", Status: modules.Changed, Changes: []change.Change{content("/x", "", "y")}})
 	got := draw(view.Options{Terminal: true, Width: 24}, s.events)
 	want := "site.yml\n" +
-		"… Web: Copy 配置文件 ev" + "\r\x1b[K" +
-		"… Web: Copy 配置文件 ev" + "\r\x1b[K" +
-		"\nWeb\n  changed  Copy 配置文件 everywhere  [a]\n    create /x  content\n"
+		"… Web: Copy \u914d\u7f6e\u6587\u4ef6 ev" + "\r\x1b[K" +
+		"… Web: Copy \u914d\u7f6e\u6587\u4ef6 ev" + "\r\x1b[K" +
+		"\nWeb\n  changed  Copy \u914d\u7f6e\u6587\u4ef6 everywhere  [a]\n    create /x  content\n"
 	if got != want {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}
@@ -503,26 +503,21 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 // poison sets every text in v, however deep, to the hostile one. Hosts keep one
 // name, so that the events belong together.
 func poison(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.String:
-		if v.Type() != reflect.TypeFor[modules.Status]() && v.Type() != reflect.TypeFor[change.Action]() {
-			v.SetString(hostile)
+	switch {
+	case v.Kind() == reflect.String && v.Type() != reflect.TypeFor[modules.Status]() && v.Type() != reflect.TypeFor[change.Action]():
+		v.SetString(hostile)
+	case v.Kind() == reflect.Struct:
+		for _, field := range v.Fields() {
+			poison(field)
 		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			poison(v.Field(i))
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			poison(v.Elem())
-		}
-	case reflect.Slice:
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		poison(v.Elem())
+	case v.Kind() == reflect.Slice:
 		if v.IsNil() && v.Type().Elem().Kind() == reflect.String {
 			v.Set(reflect.ValueOf([]string{hostile}))
 		}
 		for i := range v.Len() {
 			poison(v.Index(i))
 		}
-	default:
 	}
 }

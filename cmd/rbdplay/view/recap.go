@@ -36,7 +36,7 @@ func (h *Human) columns() []total {
 // recap prints a line for each host, and the run in one line. Hosts that nothing
 // was done for are left out, unless that is so of all.
 func (h *Human) recap(e event.RunEnd) {
-	h.print("")
+	h.printf("")
 	hosts := slices.Sorted(maps.Keys(e.Hosts))
 	if busy := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return e.Hosts[host] == event.Totals{} }); len(busy) > 0 {
 		hosts = busy
@@ -53,13 +53,13 @@ func (h *Human) recap(e event.RunEnd) {
 		h.addColumn(rows, hosts, e.Hosts, column)
 	}
 	for _, row := range rows {
-		h.print("%s", row)
+		h.printf("%s", row)
 	}
 	end := "done in"
 	if e.Interrupted {
 		end = "interrupted after"
 	}
-	h.print("%s %s", end, e.Took.Round(10*time.Millisecond))
+	h.printf("%s %s", end, e.Took.Round(10*time.Millisecond))
 }
 
 // addColumn adds a number to each row, all below each other; a column that is 0

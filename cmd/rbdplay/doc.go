@@ -159,7 +159,7 @@ func docJSON(out io.Writer, spec *modules.Spec) error {
 
 // writeDocs writes a page for each module, and an index.
 func writeDocs(registry *modules.Registry, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // pages for all to read
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	var index strings.Builder
@@ -170,12 +170,12 @@ func writeDocs(registry *modules.Registry, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, name+".md"), []byte(text), 0o644); err != nil { //nolint:gosec // pages for all to read
+		if err := os.WriteFile(filepath.Join(dir, name+".md"), []byte(text), 0o644); err != nil {
 			return err
 		}
 		fmt.Fprintf(&index, "| [%s](%s.md) | %s |\n", name, name, spec.Summary)
 	}
-	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(index.String()), 0o644) //nolint:gosec // pages for all to read
+	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(index.String()), 0o644)
 }
 
 func newVersion(s *streams) *cobra.Command {

@@ -36,11 +36,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if code, ok := errors.AsType[*exitError](err); ok {
 		if code.err != nil {
-			fmt.Fprintln(stderr, "rbdplay:", code.err) //nolint:errcheck // nobody is left to tell
+			fmt.Fprintln(stderr, "rbdplay:", code.err)
 		}
 		return code.code
 	}
-	fmt.Fprintln(stderr, "rbdplay:", err) //nolint:errcheck // nobody is left to tell
+	fmt.Fprintln(stderr, "rbdplay:", err)
 	return exitWrong
 }
 
@@ -56,7 +56,7 @@ func interruptible(stderr io.Writer) (context.Context, func()) {
 		if _, open := <-signals; !open {
 			return
 		}
-		fmt.Fprintln(stderr, "\ninterrupted: ending what runs; once more to leave it") //nolint:errcheck // nobody is left to tell
+		fmt.Fprintln(stderr, "\ninterrupted: ending what runs; once more to leave it")
 		cancel()
 		if _, open := <-signals; open {
 			os.Exit(exitInterrupted)

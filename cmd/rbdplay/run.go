@@ -140,15 +140,13 @@ func (f *runFlags) faults() diag.List {
 		found.Add(diag.New(diag.Range{File: "--" + flag}, format, args...))
 	}
 	if f.output != "" && f.output != "human" && f.output != "jsonl" {
-		refuse("output", "%q is no form of output; human and jsonl are", f.output)
+		refuse("output", "wants human or jsonl, not %q", f.output)
 	}
 	if f.forks < 0 {
-		refuse("forks", "%d is negative; 0 means all hosts at once", f.forks)
+		refuse("forks", "wants a number of hosts, or 0 for all at once, not %d", f.forks)
 	}
-	switch ssh.HostKeyChecking(f.connection.hostKeys) {
-	case "", ssh.Strict, ssh.AcceptNew:
-	default:
-		refuse("host-key-checking", "%q is unknown; yes and accept-new are not", f.connection.hostKeys)
+	if how := ssh.HostKeyChecking(f.connection.hostKeys); how != "" && how != ssh.Strict && how != ssh.AcceptNew {
+		refuse("host-key-checking", "wants yes or accept-new, not %q", how)
 	}
 	if key := f.connection.privateKey; key != "" {
 		_, err := os.Stat(key)
@@ -211,9 +209,9 @@ func (f *runFlags) askPasswords(s *streams) error {
 		if !ok || !term.IsTerminal(int(file.Fd())) {
 			return errors.New("a password was to be asked for, but standard input is no terminal")
 		}
-		fmt.Fprint(s.err, ask.prompt) //nolint:errcheck // nobody is left to tell
+		fmt.Fprint(s.err, ask.prompt)
 		text, err := term.ReadPassword(int(file.Fd()))
-		fmt.Fprintln(s.err) //nolint:errcheck // nobody is left to tell
+		fmt.Fprintln(s.err)
 		if err != nil {
 			return err
 		}

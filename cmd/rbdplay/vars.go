@@ -47,7 +47,7 @@ func readExtraVars(given []string, sources *diag.Sources) (map[string]any, diag.
 }
 
 func addVarsFile(all map[string]any, file string, sources *diag.Sources) error {
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}

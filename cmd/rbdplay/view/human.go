@@ -85,7 +85,7 @@ func (h *Human) Emit(e event.Event) {
 // printf writes a line. What came from a host or a file has been through printable.
 func (h *Human) printf(format string, args ...any) {
 	h.eraseStatus()
-	fmt.Fprintf(h.out, format+"\n", args...) //nolint:errcheck // nobody is left to tell
+	fmt.Fprintf(h.out, format+"\n", args...)
 }
 
 func (h *Human) paint(attribute color.Attribute, text string) string {
@@ -99,7 +99,7 @@ func (h *Human) paint(attribute color.Attribute, text string) string {
 
 func (h *Human) eraseStatus() {
 	if h.status {
-		fmt.Fprint(h.out, "\r\x1b[K") //nolint:errcheck // nobody is left to tell
+		fmt.Fprint(h.out, "\r\x1b[K")
 		h.status = false
 	}
 }
@@ -113,7 +113,7 @@ func (h *Human) drawStatus(name string, hosts []string) {
 	if h.options.Width > 0 {
 		line = clip(line, h.options.Width-1)
 	}
-	fmt.Fprint(h.out, line) //nolint:errcheck // nobody is left to tell
+	fmt.Fprint(h.out, line)
 	h.status = true
 }
 

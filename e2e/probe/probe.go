@@ -11,7 +11,7 @@ import (
 )
 
 // Probe sends requests in the background until it is stopped. A request that got
-// no answer, or another one than 200, within a second counts as lost.
+// no answer, or another one than 200, within three seconds counts as lost.
 type Probe struct {
 	url, host string
 	client    *http.Client
@@ -22,25 +22,30 @@ type Probe struct {
 	requests int
 	lost     int
 	answered time.Time // when the last answered request was sent
+	arrived  time.Time // when the last answer came
 	gap      time.Duration
 }
 
 // interval is the time between two requests; a gap is known to this precision.
 const interval = 20 * time.Millisecond
 
+// patience is how long a request waits: a user's, and longer than the second
+// that an app may lose to a name server that is gone.
+const patience = 3 * time.Second
+
 // Start begins to ask url, with host as the Host header. It ends with ctx or Stop.
 func Start(ctx context.Context, url, host string) *Probe {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &Probe{
 		url: url, host: host, cancel: cancel, answered: time.Now(),
-		client: &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}},
+		client: &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	p.done.Go(func() { p.run(ctx) })
 	return p
 }
 
 // run sends a request each interval, whatever became of the one before. At most
-// one second's worth of them is under way.
+// three seconds' worth of them are under way.
 func (p *Probe) run(ctx context.Context) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -69,6 +74,7 @@ func (p *Probe) ask(ctx context.Context) {
 		p.lost++
 		return
 	}
+	p.arrived = time.Now()
 	if began.After(p.answered) {
 		p.gap = max(p.gap, began.Sub(p.answered))
 		p.answered = began
@@ -104,17 +110,17 @@ func (p *Probe) Result() Result {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := Result{Requests: p.requests, Lost: p.lost, Gap: p.gap}
-	if open := time.Since(p.answered); open > time.Second {
+	if open := time.Since(p.answered); open > patience {
 		r.Gap = max(r.Gap, open)
 	}
 	return r
 }
 
-// Answering reports whether a request sent within the last half second was answered.
+// Answering reports whether an answer came within the last half second.
 func (p *Probe) Answering() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.answered) < 500*time.Millisecond
+	return time.Since(p.arrived) < 500*time.Millisecond
 }
 
 // Reset forgets what was seen, for the next measurement.
@@ -122,6 +128,7 @@ func (p *Probe) Reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests, p.lost, p.gap, p.answered = 0, 0, 0, time.Now()
+	p.arrived = time.Time{}
 }
 
 // Stop ends the probe and waits for its requests.

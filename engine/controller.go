@@ -137,6 +137,9 @@ func (x *execution) assert(ctx context.Context, it *item, args map[string]any) e
 
 func (x *execution) failItem(it *item, message string) {
 	it.outcome.Status, it.outcome.Message = modules.Failed, message
+	if it.registered == nil {
+		it.registered = map[string]any{"changed": false}
+	}
 	it.registered["failed"], it.registered["msg"] = true, message
 }
 

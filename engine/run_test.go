@@ -91,6 +91,18 @@ func newHost(t testing.TB) *systest.Host {
 	return h
 }
 
+// onDisk gives the hosts real files, each in a directory of its own, which the
+// variable root names by host. What hosts in memory hold of large files ends with
+// their agents.
+func (l *lab) onDisk() (roots map[string]any) {
+	roots = map[string]any{}
+	for name := range l.hosts {
+		l.hosts[name] = systest.NewHost(l.t)
+		roots[name] = l.hosts[name].Root
+	}
+	return roots
+}
+
 // Emit implements event.Sink.
 func (l *lab) Emit(e event.Event) { l.events = append(l.events, e) }
 

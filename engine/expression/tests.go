@@ -84,7 +84,7 @@ var builtinTests = map[string]Definition{
 	"superset": {Signature: "other", Function: subset(true)}, "issuperset": {Signature: "other", Function: subset(true)},
 	"nan": is(isNaN), "isnan": is(isNaN),
 
-	"changed": {Function: changedTest}, "change": {Function: changedTest},
+	"changed": {Function: unknownKeys(changedTest), TakesUnknown: true}, "change": {Function: unknownKeys(changedTest), TakesUnknown: true},
 	"failed": resultTest("failed", true), "failure": resultTest("failed", true),
 	"succeeded": resultTest("failed", false), "success": resultTest("failed", false), "successful": resultTest("failed", false),
 	"skipped": resultTest("skipped", true), "skip": resultTest("skipped", true),
@@ -214,6 +214,9 @@ func unknownKeys(test Function) Function {
 // changedTest asks the items of a loop when the result as a whole does not say.
 func changedTest(c *Call) (any, error) {
 	value, there, err := c.result("changed")
+	if u, ok := value.(Unknown); ok {
+		return u, err
+	}
 	if err != nil || there {
 		return Truthy(value), err
 	}

@@ -35,6 +35,14 @@ func TestInterruptedRuns(t *testing.T) {
 			t.Errorf("%s: the last run still changed %d things", host, totals["changed"])
 		}
 	}
+	t.Run("between the mount and its line in fstab", func(t *testing.T) {
+		fstab := on(t, "manage01", "cat", "/etc/fstab")
+		on(t, "manage01", "sed", "-i", `\, /grdata ,d`, "/etc/fstab")
+		makeAvailable(t)
+		if diff := cmp.Diff(fstab, on(t, "manage01", "cat", "/etc/fstab")); diff != "" {
+			t.Errorf("/etc/fstab (- before, + now):\n%s", diff)
+		}
+	})
 }
 
 // killAt starts ha-minimal and kills it as soon as the task begins.

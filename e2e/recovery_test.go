@@ -15,7 +15,8 @@ import (
 )
 
 // TestFailedMoveOfTheData holds that whatever fails before the switch of /grdata
-// leaves the cluster serving from the old place, and that a later run finishes.
+// leaves the cluster serving from the old place, that what fails after it leaves
+// the other nodes serving from the volume, and that a later run finishes.
 func TestFailedMoveOfTheData(t *testing.T) {
 	reset(t)
 	old := oldPlace{
@@ -43,6 +44,18 @@ func TestFailedMoveOfTheData(t *testing.T) {
 		wantFailure(t, r.end(t), 2, "the cluster serves from the old place", "compute02: ")
 		old.wantServing(t, "compute01")
 		power(t, cluster.Node("compute02").PowerOn)
+	})
+	t.Run("a compute node cannot mount the volume after the switch", func(t *testing.T) {
+		refuseMount(t, "compute01", "/grdata")
+		o := rbdplay(t, haMinimal()...)
+		wantFailure(t, o, 2, "the data is on the volume, but not every node serves from it", "compute01: Mount the volume on every node")
+		if diff := cmp.Diff(old.containers, containers(t)); diff != "" {
+			t.Errorf("containers on manage01 (- before, + now):\n%s", diff)
+		}
+		on(t, "compute02", "systemctl", "is-active", "kubelet")
+		on(t, "compute01", "sh", "-c", "! systemctl is-active kubelet")
+		wantFiles(t, old.files)
+		eventually(t, time.Minute, func() string { return appFault(t, 1) })
 	})
 	makeAvailable(t)
 	wantFiles(t, old.files)

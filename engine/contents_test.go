@@ -166,6 +166,11 @@ func TestTreeOfAnotherHost(t *testing.T) {
 			t.Errorf("%s has other files", host)
 		}
 	}
+	l.trees = nil
+	l.run("- hosts: b\n  gather_facts: false\n  tasks: [{name: Sync, synchronize: {src: '{{ root.a }}/srv/data/', src_host: a, dest: '{{ root.b }}/other'}, check_mode: true}]\n", nil, vars)
+	if want := l.hosts["a"].Path("/srv/data"); len(l.trees) != 1 || l.trees[0] != "a "+want+" false" {
+		t.Errorf("a check in a real run must read the host as it is, not %v", l.trees)
+	}
 	l.down["a"] = true
 	_, got = l.run("- hosts: b\n  gather_facts: false\n  tasks: [{name: Sync, synchronize: {src: /srv/data/, src_host: a, dest: /copy}}]\n", nil, vars)
 	compare(t, "Sync: b unreachable\n= b unreachable=1", got)

@@ -50,10 +50,12 @@ type Stats struct {
 	Uploaded int64 // bytes of the agent that were sent; 0 when it was cached
 }
 
-// Connector reaches hosts. The engine calls Connect at most once for each host
-// and become user, concurrently for different ones, and closes what it gets at
-// the end of the run. An error that wraps *transport.UnreachableError marks the
-// host unreachable; every other error fails the task that needed the host.
+// Connector reaches hosts. The engine calls Connect at most once for each host,
+// way of connecting (kind, address, port, user) and become user, concurrently for
+// different ones, and closes what it gets at the end of the run. ctx is the run's:
+// a task's timeout does not count for connecting. An error that wraps
+// *transport.UnreachableError marks the host unreachable; every other error fails
+// the task that needed the host.
 type Connector interface {
 	Connect(ctx context.Context, target Target, contents agent.Source) (agent.Runner, Stats, error)
 }

@@ -50,7 +50,6 @@ type lab struct {
 	tasks    []agent.Task
 	now, top int // exchanges at the same time, and the most of them
 	trees    []string
-	opens    []string
 	events   []event.Event
 }
 

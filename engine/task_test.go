@@ -335,7 +335,6 @@ func TestWidth(t *testing.T) {
 		{"forks", "", 5, 5},
 		{"throttle", "throttle: 3", 0, 3},
 		{"throttle within forks", "throttle: 7", 4, 4},
-		{"serial", "", 0, 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t, names.String())

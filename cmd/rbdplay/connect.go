@@ -20,13 +20,13 @@ import (
 )
 
 // connector reaches hosts over SSH, and the controller itself in this process.
-// One SSH connection serves a host, whatever its tasks become.
+// One SSH connection serves each login on a host, whatever its tasks become.
 type connector struct {
 	registry *modules.Registry
 	flags    connectionFlags
 
 	mu    sync.Mutex
-	conns map[string]*connection
+	conns map[login]*connection
 }
 
 // connectionFlags are what the command line says for hosts whose variables do
@@ -43,6 +43,13 @@ func (f connectionFlags) secrets() []string {
 	return []string{f.password.Reveal(), f.becomePassword.Reveal()}
 }
 
+// login is what a connection is for: the tasks of a host may differ in remote_user
+// and port.
+type login struct {
+	host, address, user string
+	port                int
+}
+
 type connection struct {
 	once sync.Once
 	conn transport.Conn
@@ -50,7 +57,7 @@ type connection struct {
 }
 
 func newConnector(registry *modules.Registry, flags connectionFlags) *connector {
-	return &connector{registry: registry, flags: flags, conns: map[string]*connection{}}
+	return &connector{registry: registry, flags: flags, conns: map[login]*connection{}}
 }
 
 // Connect implements engine.Connector.
@@ -114,13 +121,14 @@ func (c *connector) local(t engine.Target, contents agent.Source) (agent.Runner,
 	return client, engine.Stats{}, nil
 }
 
-// dial gives the SSH connection to a host, made once.
+// dial gives the SSH connection for a login on a host, made once.
 func (c *connector) dial(ctx context.Context, t engine.Target) (transport.Conn, error) {
+	key := login{t.Host, t.Connection.Address, t.Connection.User, t.Connection.Port}
 	c.mu.Lock()
-	one := c.conns[t.Host]
+	one := c.conns[key]
 	if one == nil {
 		one = &connection{}
-		c.conns[t.Host] = one
+		c.conns[key] = one
 	}
 	c.mu.Unlock()
 	one.once.Do(func() {

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -35,7 +36,7 @@ func run(args []string) error {
 		_, err := fmt.Println("rbdplay-agent", build)
 		return err
 	case len(args) > 0:
-		return fmt.Errorf("takes no arguments but --version; it is started by rbdplay")
+		return errors.New("takes no arguments but --version; it is started by rbdplay")
 	}
 	registry, err := modules.All()
 	if err != nil {

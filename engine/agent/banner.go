@@ -32,7 +32,7 @@ func Digest(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close() // read only
+	defer func() { _ = f.Close() }() // read only
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("digest of %s: %w", file, err)
@@ -54,13 +54,13 @@ func readGreeting(r *bufio.Reader) (greeting, error) {
 	var g greeting
 	for {
 		line, err := readLine(r, noiseLimit-len(g.noise))
-		if at := strings.Index(line, magic); at >= 0 && err == nil {
-			g.noise += line[:at]
-			return g, g.parseBanner(line[at+len(magic):])
+		if before, after, ok := strings.Cut(line, magic); ok && err == nil {
+			g.noise += before
+			return g, g.parseBanner(after)
 		}
-		if at := strings.Index(line, bootstrapMagic); at >= 0 && err == nil {
-			g.noise += line[:at]
-			g.answer = strings.TrimSpace(line[at+len(bootstrapMagic):])
+		if before, after, ok := strings.Cut(line, bootstrapMagic); ok && err == nil {
+			g.noise += before
+			g.answer = strings.TrimSpace(after)
 			return g, nil
 		}
 		g.noise += line

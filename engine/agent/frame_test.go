@@ -31,7 +31,7 @@ func TestFrames(t *testing.T) {
 		if err != nil || !bytes.Equal(got, message) {
 			t.Errorf("%d bytes came back as %d, %v", size, len(got), err)
 		}
-		if _, err := readFrames(&wire); err != io.EOF {
+		if _, err := readFrames(&wire); !errors.Is(err, io.EOF) {
 			t.Errorf("after the message: %v", err)
 		}
 	}
@@ -186,7 +186,7 @@ func TestFailuresKeepTheirIdentity(t *testing.T) {
 			}
 		}
 		u, is := sys.Unknown(got)
-		if is != (err == error(unknown)) || is && *u != *unknown {
+		if is != errors.Is(err, unknown) || is && *u != *unknown {
 			t.Errorf("%v: unknown is %v", err, u)
 		}
 	}

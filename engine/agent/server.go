@@ -204,7 +204,8 @@ func (s *server) finish(c *call, err error) {
 	delete(s.senders, c.id)
 	s.mu.Unlock()
 	c.cancel()
-	s.send(&message{ID: c.id, End: &end{Failure: failureOf(err)}})
+	// An End is never too large, and any other fault has ended the server.
+	_ = s.send(&message{ID: c.id, End: &end{Failure: failureOf(err)}})
 }
 
 // send ends the whole server when the controller cannot be reached any more.

@@ -69,7 +69,7 @@ func (s *sender) copy(ctx context.Context, open func() (io.ReadCloser, error), s
 	if err != nil {
 		return send(&data{Last: true, Failure: failureOf(err)})
 	}
-	defer r.Close() // read only
+	defer func() { _ = r.Close() }() // read only
 	buffer := make([]byte, windowSize)
 	for {
 		more, err := s.take(ctx)

@@ -129,7 +129,7 @@ func (l *lister) digest(ctx context.Context, name, full string, info sys.FileInf
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() // read only
+	defer func() { _ = f.Close() }() // read only
 	digest := sha256.New()
 	n, err := io.Copy(digest, f)
 	if err != nil {

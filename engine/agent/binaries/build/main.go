@@ -56,7 +56,7 @@ func build(root, architecture, target string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary folder
 	program := filepath.Join(dir, "rbdplay-agent")
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", program, "./cmd/rbdplay-agent")
 	cmd.Dir = root

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -301,11 +302,11 @@ func usableNeighbour(a address, step int64) any {
 func reverseName(ip netip.Addr) string {
 	var labels []string
 	bytes := ip.AsSlice()
-	for i := len(bytes) - 1; i >= 0; i-- {
+	for _, b := range slices.Backward(bytes) {
 		if ip.Is4() {
-			labels = append(labels, strconv.Itoa(int(bytes[i])))
+			labels = append(labels, strconv.Itoa(int(b)))
 		} else {
-			labels = append(labels, fmt.Sprintf("%x.%x", bytes[i]&0xf, bytes[i]>>4))
+			labels = append(labels, fmt.Sprintf("%x.%x", b&0xf, b>>4))
 		}
 	}
 	if ip.Is4() {

@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,8 +108,9 @@ func constant(n *node) (any, error) {
 			d.Set(keyText(key), value)
 		}
 		return d, nil
+	default:
+		return nil, errors.New("not a constant")
 	}
-	return nil, fmt.Errorf("not a constant")
 }
 
 // Literal reads text that is a Python or JSON literal: a list, a mapping, text,

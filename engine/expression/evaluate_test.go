@@ -28,8 +28,10 @@ func TestValues(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	want := []diag.NamedValue{
-		{Name: "a", Value: "1"}, {Name: "secret", Value: "a string of 6002 characters"},
-		{Name: "list", Value: "['x', None]"}, {Name: "name", Value: "'it's\n\"x\"'"},
+		{Name: "a", Value: "1"},
+		{Name: "secret", Value: "a string of 6002 characters"},
+		{Name: "list", Value: "['x', None]"},
+		{Name: "name", Value: "'it's\n\"x\"'"},
 	}
 	if diff := cmp.Diff(want, d.Values); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -67,7 +67,7 @@ func TestEvaluate(t *testing.T) {
 		"'abc'.find('c')": 2, "'a.b.c'.rpartition('.')": list{"a.b", ".", "c"}, "'  x '.strip()": "x", "'xxaxx'.strip('x')": "a", "'Ab'.swapcase()": "aB",
 		// tests
 		"name is defined": true, "boom is defined": false, "boom is not defined": true, "boom.a.b is undefined": true, "d.z is defined": false,
-		"nothing is none": true, "nothing is not none": true != true, "n is odd": true, "n is divisibleby 7": true, "n is divisibleby(2)": false,
+		"nothing is none": true, "nothing is not none": false, "n is odd": true, "n is divisibleby 7": true, "n is divisibleby(2)": false,
 		"result is changed": true, "result is failed": false, "result is succeeded": true, "result is success and n == 7": true, "name is match('web')": true,
 		"name is search('0')": true, "name is match('eb')": false, "'1.10' is version('1.9', '>')": true, "'1.2.3' is version('1.2', '>=')": true,
 		"[1] is subset list": true, "list is superset([1])": true, "list is contains 1": true, "1 is in list": true, "n is number": true, "name is string": true,

@@ -2,8 +2,8 @@ package expression
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
+	"crypto/md5"  //nolint:gosec // a playbook may ask for it
+	"crypto/sha1" //nolint:gosec // same
 	"crypto/sha256"
 	"crypto/sha3"
 	"crypto/sha512"
@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -52,7 +53,7 @@ var listMerges = []string{"replace", "keep", "append", "prepend", "append_rp", "
 
 func combineFilter(c *Call) (any, error) {
 	how := Text(c.Args[1])
-	if !contained(listMerges, how) {
+	if !slices.Contains(listMerges, how) {
 		return nil, fmt.Errorf("list_merge is one of %s, found '%s'", strings.Join(listMerges, ", "), how)
 	}
 	terms := append([]any{c.Input}, c.Rest...)
@@ -77,15 +78,6 @@ func combineFilter(c *Call) (any, error) {
 		return nil, undefinedError(u)
 	}
 	return result, nil
-}
-
-func contained(words []string, word string) bool {
-	for _, w := range words {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
 
 // merge lays one mapping over another, as Ansible's merge_hash.

@@ -374,11 +374,11 @@ func reverseFilter(c *Call) (any, error) {
 // Python's.
 func source(seed any) *rand.Rand {
 	if seed == nil {
-		return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+		return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // an order, not a secret
 	}
 	var key [32]byte
 	copy(key[:], digest("sha256", Text(seed)))
-	return rand.New(rand.NewChaCha8(key))
+	return rand.New(rand.NewChaCha8(key)) //nolint:gosec // same
 }
 
 func shuffleFilter(c *Call) (any, error) {
@@ -471,7 +471,7 @@ func (c *Call) apply(what string, known map[string]*Definition, name, input any,
 		names = make([]string, len(rest))
 		values = slices.Clone(rest)
 		for _, key := range mappingKeys(named) {
-			values, names = append(values, named[key]), append(names, key)
+			values, names = append(values, named[key]), append(names, key) //nolint:makezero // the first are positional: they have no names
 		}
 	}
 	value, err := c.frame.invoke(c.site, definition, Normalize(input), values, names)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"math"
 	"net/url"
 	"os"
@@ -387,9 +388,7 @@ func commentFilter(c *Call) (any, error) {
 		"newline": "\n", "beginning": "", "prefix": trimRightSpace(decoration), "prefix_count": "1",
 		"decoration": "", "postfix": trimRightSpace(decoration), "postfix_count": "1", "end": "",
 	}
-	for key, value := range style {
-		options[key] = value
-	}
+	maps.Copy(options, style)
 	for key, value := range c.Named {
 		if _, known := options[key]; !known {
 			return nil, &argumentError{message: fmt.Sprintf("unknown argument %q", key)}
@@ -483,8 +482,8 @@ func realpathFilter(c *Call) (any, error) {
 func resolveExisting(p string) string {
 	rest := ""
 	for head := p; ; head = filepath.Dir(head) {
-		if real, err := filepath.EvalSymlinks(head); err == nil {
-			return filepath.Join(real, rest)
+		if resolved, err := filepath.EvalSymlinks(head); err == nil {
+			return filepath.Join(resolved, rest)
 		}
 		if head == "/" {
 			return p
@@ -655,8 +654,15 @@ var sizeUnits = []struct {
 	letter string
 	size   float64
 }{
-	{"Y", 1 << 80}, {"Z", 1 << 70}, {"E", 1 << 60}, {"P", 1 << 50},
-	{"T", 1 << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"B", 1},
+	{"Y", 1 << 80},
+	{"Z", 1 << 70},
+	{"E", 1 << 60},
+	{"P", 1 << 50},
+	{"T", 1 << 40},
+	{"G", 1 << 30},
+	{"M", 1 << 20},
+	{"K", 1 << 10},
+	{"B", 1},
 }
 
 func humanReadable(c *Call) (any, error) {
@@ -793,8 +799,8 @@ func urlencodeFilter(c *Call) (any, error) {
 
 func urldecodeFilter(c *Call) (any, error) {
 	decoded, err := url.QueryUnescape(Text(c.Input))
-	if err != nil { // Python leaves what it cannot decode
-		return c.Input, nil
+	if err != nil {
+		return c.Input, nil //nolint:nilerr // Python leaves what it cannot decode
 	}
 	return decoded, nil
 }

@@ -186,7 +186,7 @@ func (l *lexer) parseNumber(kind tokenKind, length int) (token, error) {
 	} else if len(plain) > 1 && plain[0] == '0' && strings.Trim(plain, "0") != "" {
 		return t, &syntaxError{
 			start: t.start, end: t.end,
-			message: fmt.Sprintf("%s begins with a zero", t.text), hint: fmt.Sprintf("write 0o%s for an octal number, or '%s' for text", strings.TrimLeft(plain, "0"), t.text),
+			message: t.text + " begins with a zero", hint: fmt.Sprintf("write 0o%s for an octal number, or '%s' for text", strings.TrimLeft(plain, "0"), t.text),
 		}
 	}
 	value, err := strconv.ParseInt(plain, base, 64)
@@ -198,7 +198,7 @@ func numberError(t token, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &syntaxError{start: t.start, end: t.end, message: fmt.Sprintf("%s is not a number that fits here", t.text)}
+	return &syntaxError{start: t.start, end: t.end, message: t.text + " is not a number that fits here"}
 }
 
 func (l *lexer) string() (token, error) {

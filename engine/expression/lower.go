@@ -264,12 +264,11 @@ func (l *lowering) define(what string, s *site, known map[string]*Definition, ar
 	if slices.Contains(args.names, "*") || slices.Contains(args.names, "**") {
 		return
 	}
-	var fault *argumentError
 	err := definition.parameters.bind(&Call{}, make([]any, len(args.values)), named(args.names))
 	if err == nil && definition.check != nil {
 		err = definition.check(l.env, constants(args))
 	}
-	if errors.As(err, &fault) {
+	if fault, ok := errors.AsType[*argumentError](err); ok {
 		panic(&syntaxError{
 			start: s.start, end: s.end,
 			message: fmt.Sprintf("the %s %q: %s", what, s.name, fault.message), hint: fault.hint,

@@ -57,8 +57,7 @@ func (s *site) fault(err error) error {
 	if err == nil {
 		return nil
 	}
-	var inner *fault
-	if errors.As(err, &inner) {
+	if _, ok := errors.AsType[*fault](err); ok {
 		return err
 	}
 	hint := ""
@@ -208,7 +207,7 @@ func (f *frame) entry(s *site, from any, key string) (any, error) {
 		}
 		return &Undefined{Name: f.text(s), Hint: diag.DidYouMean(key, mappingKeys(from)), site: s}, nil
 	}
-	return &Undefined{Name: f.text(s), Hint: fmt.Sprintf("its left side is %s", nameWithArticle(from)), site: s}, nil
+	return &Undefined{Name: f.text(s), Hint: "its left side is " + nameWithArticle(from), site: s}, nil
 }
 
 func (f *frame) subscript(s *site, operands []any) (any, error) {

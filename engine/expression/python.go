@@ -524,9 +524,8 @@ func floorDivide(a, b float64) (quotient, rest float64) {
 	}
 	if floor := math.Floor(quotient); quotient-floor > 0.5 {
 		return floor + 1, rest
-	} else {
-		return floor, rest
 	}
+	return math.Floor(quotient), rest
 }
 
 // contains is Python's `item in container`.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -266,7 +267,7 @@ func keyName(key *Node) string {
 	case bool:
 		return map[bool]string{true: "True", false: "False"}[value]
 	case int:
-		return fmt.Sprint(value)
+		return strconv.Itoa(value)
 	case nil:
 		return "None"
 	default:

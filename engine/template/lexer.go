@@ -98,13 +98,12 @@ func (l *lexer) before(start int, mark string, control byte) int {
 
 func (l *lexer) text(from, to int, stripEnd bool) {
 	text := l.source[from:to]
-	start := from
 	if l.strip {
 		text = strings.TrimLeft(text, " \t\r\n\f\v")
 	} else if l.newline {
 		text = strings.TrimPrefix(strings.TrimPrefix(text, "\r"), "\n")
 	}
-	start = to - len(text)
+	start := to - len(text)
 	l.strip, l.newline = false, false
 	if stripEnd {
 		text = strings.TrimRight(text, " \t\r\n\f\v")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
@@ -75,10 +76,8 @@ func (s *fileSearch) find(dir, name string, at diag.Range) (File, error) {
 }
 
 func appendNew(list []string, one string) []string {
-	for _, other := range list {
-		if other == one {
-			return list
-		}
+	if slices.Contains(list, one) {
+		return list
 	}
 	return append(list, one)
 }

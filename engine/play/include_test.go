@@ -2,6 +2,7 @@ package play
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -45,7 +46,7 @@ func TestIncludeAtRunTime(t *testing.T) {
 		t.Error("the steps of one name are read twice")
 	}
 	_, err = include.Steps(ctx, expression.Variables{"os": "redhat"})
-	list, ok := err.(diag.List)
+	list, ok := errors.AsType[diag.List](err)
 	if !ok || len(list) != 3 {
 		t.Errorf("want the module, the condition and the handler, got %v", err)
 	}

@@ -35,11 +35,10 @@ var (
 	taskLater   = []string{"async", "poll"}
 	handlerOnly = []string{"listen"}
 
-	playKeywords    = slices.Concat(everywhere, playOnly)
-	blockKeywords   = slices.Concat(everywhere, insidePlay, blockOnly)
-	taskKeywords    = slices.Concat(everywhere, insidePlay, taskOnly)
-	handlerKeywords = slices.Concat(taskKeywords, handlerOnly)
-	roleKeywords    = slices.Concat(everywhere, insidePlay, []string{"role"})
+	playKeywords  = slices.Concat(everywhere, playOnly)
+	blockKeywords = slices.Concat(everywhere, insidePlay, blockOnly)
+	taskKeywords  = slices.Concat(everywhere, insidePlay, taskOnly)
+	roleKeywords  = slices.Concat(everywhere, insidePlay, []string{"role"})
 
 	// What an include may have besides its action; the rest would not reach what is
 	// included, and Ansible refuses it too. Its own loop is not supported yet.

@@ -57,7 +57,8 @@ func splitPieces(text string) ([]piece, error) {
 	return pieces, nil
 }
 
-func opens(text string) bool  { return strings.HasPrefix(text, "{{") || strings.HasPrefix(text, "{%") }
+func opens(text string) bool { return strings.HasPrefix(text, "{{") || strings.HasPrefix(text, "{%") }
+
 func closes(text string) bool { return strings.HasPrefix(text, "}}") || strings.HasPrefix(text, "%}") }
 
 // keyValue cuts "name=value"; ok is false for anything else.

@@ -76,8 +76,8 @@ type (
 
 func testRegistry(t testing.TB) *modules.Registry {
 	t.Helper()
-	spec := func(name, freeForm string, make func() modules.Module) modules.Spec {
-		return modules.Spec{Name: name, FreeForm: freeForm, New: make, AnyArgs: name == "set_fact"}
+	spec := func(name, freeForm string, empty func() modules.Module) modules.Spec {
+		return modules.Spec{Name: name, FreeForm: freeForm, New: empty, AnyArgs: name == "set_fact"}
 	}
 	r, err := modules.NewRegistry(
 		spec("copy", "", func() modules.Module { return &copyArgs{} }),

@@ -26,11 +26,11 @@ type Loop struct {
 
 // loopKinds make the items of each kind of loop from its rendered value. The
 // values are the language's; every error names what was found.
-var loopKinds = map[string]func(l *Loop, ctx context.Context, value any) ([]any, error){
+var loopKinds = map[string]func(ctx context.Context, l *Loop, value any) ([]any, error){
 	"loop":               plainLoop,
 	"with_list":          plainLoop,
-	"with_items":         func(_ *Loop, _ context.Context, v any) ([]any, error) { return flattenOnce(asList(v)), nil },
-	"with_flattened":     func(_ *Loop, _ context.Context, v any) ([]any, error) { return flatten(asList(v)), nil },
+	"with_items":         func(_ context.Context, _ *Loop, v any) ([]any, error) { return flattenOnce(asList(v)), nil },
+	"with_flattened":     func(_ context.Context, _ *Loop, v any) ([]any, error) { return flatten(asList(v)), nil },
 	"with_dict":          dictLoop,
 	"with_indexed_items": indexedLoop,
 	"with_together":      togetherLoop,
@@ -102,7 +102,7 @@ func (l *Loop) Items(ctx context.Context, s expression.Scope) ([]any, error) {
 	if unknown, ok := value.(expression.Unknown); ok {
 		return nil, &UnknownError{Reason: unknown.Reason}
 	}
-	items, err := loopKinds[l.Keyword](l, ctx, expression.Normalize(value))
+	items, err := loopKinds[l.Keyword](ctx, l, expression.Normalize(value))
 	if err != nil {
 		if _, unknown := IsUnknown(err); unknown {
 			return nil, err
@@ -126,7 +126,7 @@ func asList(value any) []any {
 	}
 }
 
-func plainLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
+func plainLoop(_ context.Context, _ *Loop, value any) ([]any, error) {
 	switch v := value.(type) {
 	case []any:
 		return v, nil
@@ -188,7 +188,7 @@ func pairs(ctx context.Context, value any, each func(key string, value any)) err
 	return nil
 }
 
-func dictLoop(_ *Loop, ctx context.Context, value any) ([]any, error) {
+func dictLoop(ctx context.Context, _ *Loop, value any) ([]any, error) {
 	if list, ok := value.([]any); ok && len(list) == 1 {
 		value = expression.Normalize(list[0])
 	}
@@ -202,7 +202,7 @@ func dictLoop(_ *Loop, ctx context.Context, value any) ([]any, error) {
 	return items, err
 }
 
-func indexedLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
+func indexedLoop(_ context.Context, _ *Loop, value any) ([]any, error) {
 	var items []any
 	for i, item := range flattenOnce(asList(value)) {
 		items = append(items, []any{i, item})
@@ -222,7 +222,7 @@ func listsIn(value any) ([][]any, error) {
 	return lists, nil
 }
 
-func togetherLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
+func togetherLoop(_ context.Context, _ *Loop, value any) ([]any, error) {
 	lists, err := listsIn(value)
 	if err != nil {
 		return nil, err
@@ -247,7 +247,7 @@ func togetherLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
 // mostItems bounds what a loop may multiply to.
 const mostItems = 1_000_000
 
-func nestedLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
+func nestedLoop(_ context.Context, _ *Loop, value any) ([]any, error) {
 	lists, err := listsIn(value)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func nestedLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
 	return items, nil
 }
 
-func randomLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
+func randomLoop(_ context.Context, _ *Loop, value any) ([]any, error) {
 	list := asList(value)
 	if len(list) == 0 {
 		return nil, nil
@@ -278,7 +278,7 @@ func randomLoop(_ *Loop, _ context.Context, value any) ([]any, error) {
 
 // sequenceLoop reads "start=1 end=5 stride=2 format=web%02d" or the same as a
 // mapping, or "5", "2-8/2:host%02d".
-func sequenceLoop(_ *Loop, ctx context.Context, value any) ([]any, error) {
+func sequenceLoop(ctx context.Context, _ *Loop, value any) ([]any, error) {
 	var all []any
 	for _, one := range asList(value) {
 		s := sequence{start: 1, stride: 1, format: "%d"}
@@ -294,7 +294,7 @@ func sequenceLoop(_ *Loop, ctx context.Context, value any) ([]any, error) {
 	return all, nil
 }
 
-func subelementsLoop(_ *Loop, ctx context.Context, value any) ([]any, error) {
+func subelementsLoop(ctx context.Context, _ *Loop, value any) ([]any, error) {
 	parts := asList(value)
 	if len(parts) < 2 || len(parts) > 3 {
 		return nil, errors.New("wants a list of mappings, the name of a key and perhaps {skip_missing: true}")
@@ -358,7 +358,7 @@ func dig(ctx context.Context, value any, keys []string) (found any, missing bool
 	return value, false, nil
 }
 
-func fileLoop(l *Loop, _ context.Context, value any) ([]any, error) {
+func fileLoop(_ context.Context, l *Loop, value any) ([]any, error) {
 	var items []any
 	for _, one := range asList(value) {
 		name, ok := one.(string)

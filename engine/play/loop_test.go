@@ -56,7 +56,7 @@ func TestLoopItems(t *testing.T) {
 				t.Fatal(report(nil, sources, found))
 			}
 			items, err := p.Plays[0].Stages[1].Steps[0].(*Task).Loop.Items(context.Background(), scope)
-			got := ""
+			var got string
 			if err != nil {
 				got = "error: " + err.Error()
 			} else {

@@ -3,6 +3,7 @@ package play
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -295,9 +296,7 @@ func (l *loader) moduleDefaults(f *syntax.Fields, outer map[string]map[string]ar
 		return outer
 	}
 	inner := map[string]map[string]argument{}
-	for name, args := range outer {
-		inner[name] = args
-	}
+	maps.Copy(inner, outer)
 	fields, err := node.Fields()
 	if err != nil {
 		l.addError(node.Range, err)
@@ -314,9 +313,7 @@ func (l *loader) moduleDefaults(f *syntax.Fields, outer map[string]map[string]ar
 			continue
 		}
 		given := map[string]argument{}
-		for name, one := range inner[spec.Name] {
-			given[name] = one
-		}
+		maps.Copy(given, inner[spec.Name])
 		l.mappingArguments(entry.Value, given)
 		l.checkDefaults(spec, given, entry.Key)
 		inner[spec.Name] = given

@@ -455,7 +455,7 @@ func (l *loader) handlers(n *syntax.Node, around surroundings) []*Handler {
 }
 
 func (l *loader) handler(t *Task, f *syntax.Fields) *Handler {
-	h := &Handler{Task: *t} //nolint:govet // a Task has no lock
+	h := &Handler{Task: *t}
 	if node, ok := f.Get("listen"); ok {
 		names, err := node.AsStrings()
 		l.addError(node.Range, err)

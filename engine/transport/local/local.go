@@ -42,7 +42,7 @@ func (c *conn) Start(ctx context.Context, command string) (transport.Session, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/bin/sh", "-c", command)
+	cmd := exec.Command("/bin/sh", "-c", command) //nolint:noctx // ctx ends its whole process group, see kill
 	cmd.Env = c.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s := &session{cmd: cmd, ended: make(chan struct{})}
@@ -52,7 +52,7 @@ func (c *conn) Start(ctx context.Context, command string) (transport.Session, er
 	if err != nil {
 		return nil, err
 	}
-	defer childOut.Close()
+	defer func() { _ = childOut.Close() }() // the child has its own
 	cmd.Stdout, s.stdout = childOut, out
 	if s.stdin, err = cmd.StdinPipe(); err != nil {
 		return nil, errors.Join(err, out.Close())
@@ -182,7 +182,7 @@ const closeGrace = 2 * time.Second
 // Close lets the command see the end of its input, as a vanished client would,
 // and kills what still runs after a short while.
 func (s *session) Close() error {
-	defer s.stdout.Close()
+	defer func() { _ = s.stdout.Close() }() // read only
 	s.stop()
 	_ = s.stdin.Close()
 	select {

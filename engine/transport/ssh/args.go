@@ -29,7 +29,7 @@ func (c *Config) ApplyArgs(text string) error {
 		}
 		option, value := word[:2], word[2:]
 		if value == "" {
-			if len(words) == 0 || !strings.Contains("oipJFl", option[1:]) {
+			if len(words) == 0 || strings.IndexByte("oipJFl", option[1]) < 0 {
 				return fmt.Errorf("ssh argument %s: is not supported, or lacks its value", word)
 			}
 			value, words = words[0], words[1:]

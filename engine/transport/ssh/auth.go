@@ -150,7 +150,7 @@ func (l *login) addFile(file string, held []offer, required bool) error {
 		return fmt.Errorf("key file: %w", err)
 	case err != nil:
 		l.notes = append(l.notes, "left out "+err.Error())
-		return nil
+		return nil //nolint:nilerr // the notes keep it, for when no other key opens
 	}
 	o, err := l.parse(file, content, held)
 	if err == nil {
@@ -199,7 +199,7 @@ func publicHalf(file string) ssh.PublicKey {
 	if err != nil {
 		return nil
 	}
-	public, _, _, _, err := ssh.ParseAuthorizedKey(content)
+	public, _, _, _, err := ssh.ParseAuthorizedKey(content) //nolint:dogsled // only the key is wanted
 	if err != nil {
 		return nil
 	}

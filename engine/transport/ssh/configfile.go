@@ -151,7 +151,7 @@ func (t *target) keysFrom(s *settings) {
 		t.agent = t.expand(socket)
 	}
 	if len(t.KnownHostsFiles) == 0 {
-		for _, file := range strings.Fields(s.get("UserKnownHostsFile")) {
+		for file := range strings.FieldsSeq(s.get("UserKnownHostsFile")) {
 			t.KnownHostsFiles = append(t.KnownHostsFiles, t.expand(file))
 		}
 	}

@@ -133,7 +133,7 @@ func open(ctx context.Context, t *target, dial dialFunc) (*ssh.Client, error) {
 			return nil, explain(ctx, t, dropped)
 		}
 		pause := dropBackoff << (try - 1)
-		timer := time.NewTimer(pause + rand.N(pause))
+		timer := time.NewTimer(pause + rand.N(pause)) //nolint:gosec // spreads the hosts, hides nothing
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -72,7 +72,7 @@ func (c *conn) cat(ctx context.Context, content io.Reader, size int64, path stri
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // its exit status is what counts
 	n, err := io.Copy(s.Stdin(), exactly(ctx, content, size))
 	if err = errors.Join(err, ignoreEOF(s.Stdin().Close())); err != nil {
 		return fmt.Errorf("cat to %s: after %d bytes: %w: %s", path, n, err, s.Stderr())

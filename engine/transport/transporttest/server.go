@@ -7,12 +7,12 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -98,7 +98,7 @@ func home(t testing.TB, uid int) string {
 	if uid == 0 {
 		return t.TempDir()
 	}
-	dir, err := os.MkdirTemp("", "rbdplay-home-*")
+	dir, err := os.MkdirTemp("", "rbdplay-home-*") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func (s *SSHServer) KnownHosts() string {
 
 // HostPort is the address in two parts.
 func (s *SSHServer) HostPort() (string, int) {
-	address := s.listener.Addr().(*net.TCPAddr)
+	address := s.listener.Addr().(*net.TCPAddr) //nolint:forcetypeassert // it listens on TCP
 	return address.IP.String(), address.Port
 }
 
@@ -199,11 +199,11 @@ func (s *SSHServer) serverConfig() *ssh.ServerConfig {
 			return nil, errDenied
 		}
 	}
-	allowed := func(c ssh.ConnMetadata, password string) (*ssh.Permissions, error) {
+	check := func(c ssh.ConnMetadata, password string) error {
 		if c.User() == s.User && password == s.Password {
-			return nil, nil
+			return nil
 		}
-		return nil, errDenied
+		return errDenied
 	}
 	switch {
 	case s.Password == "":
@@ -213,11 +213,11 @@ func (s *SSHServer) serverConfig() *ssh.ServerConfig {
 			if err != nil || len(answers) != 1 {
 				return nil, errDenied
 			}
-			return allowed(c, answers[0])
+			return nil, check(c, answers[0])
 		}
 	default:
 		config.PasswordCallback = func(c ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
-			return allowed(c, string(password))
+			return nil, check(c, string(password))
 		}
 	}
 	return config
@@ -247,7 +247,7 @@ func (s *SSHServer) accept() {
 }
 
 func (s *SSHServer) serve(raw net.Conn) {
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	conn, channels, requests, err := ssh.NewServerConn(raw, s.config)
 	if err != nil {
 		return
@@ -274,7 +274,7 @@ func (s *SSHServer) serve(raw net.Conn) {
 }
 
 func (s *SSHServer) session(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	ctx, cancel := context.WithCancel(ctx)
 	var command sync.WaitGroup
 	for r := range requests {
@@ -357,12 +357,12 @@ func (s *SSHServer) forward(ctx context.Context, offered ssh.NewChannel) {
 		return
 	}
 	var d net.Dialer
-	onward, err := d.DialContext(ctx, "tcp", net.JoinHostPort(to.Host, fmt.Sprint(to.Port)))
+	onward, err := d.DialContext(ctx, "tcp", net.JoinHostPort(to.Host, strconv.FormatUint(uint64(to.Port), 10)))
 	if err != nil {
 		_ = offered.Reject(ssh.ConnectionFailed, "Connection refused")
 		return
 	}
-	defer onward.Close()
+	defer func() { _ = onward.Close() }()
 	channel, requests, err := offered.Accept()
 	if err != nil {
 		return

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -141,7 +142,7 @@ func asText(value any) (string, error) {
 	case nil:
 		return "", nil
 	}
-	return "", fmt.Errorf("must be text, not a list or mapping")
+	return "", errors.New("must be text, not a list or mapping")
 }
 
 func (c *Connection) setKind(value any) error {

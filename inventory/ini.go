@@ -1,7 +1,7 @@
 package inventory
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -118,8 +118,7 @@ func (r *iniReader) section(text string, start int) bool {
 	default:
 		r.broken = true
 		from := start + 2 + len(name)
-		r.fail(from, from+len(kind), "unknown kind of section %q", kind).Hint =
-			diag.DidYouMean(kind, []string{"vars", "children", "hosts"})
+		r.fail(from, from+len(kind), "unknown kind of section %q", kind).Hint = diag.DidYouMean(kind, []string{"vars", "children", "hosts"})
 		return true
 	}
 	r.group = r.l.group(name, at)
@@ -175,8 +174,7 @@ func (r *iniReader) hostLine(start int) {
 	for _, w := range words[1:] {
 		key, value, ok := strings.Cut(w.text, "=")
 		if !ok || key == "" {
-			r.fail(w.from, w.to, "expected name=value behind the host's name, found %q", w.text).Hint =
-				"each host stands on a line of its own; a value with spaces goes in quotes"
+			r.fail(w.from, w.to, "expected name=value behind the host's name, found %q", w.text).Hint = "each host stands on a line of its own; a value with spaces goes in quotes"
 			continue
 		}
 		for _, h := range hosts {
@@ -197,10 +195,10 @@ func splitWords(line string, start int) ([]word, error) {
 	var words []word
 	i := start
 	for i < len(line) {
-		switch {
-		case line[i] == ' ' || line[i] == '\t':
+		switch line[i] {
+		case ' ', '\t':
 			i++
-		case line[i] == '#':
+		case '#':
 			return words, nil
 		default:
 			w, err := nextWord(line, i)
@@ -222,7 +220,7 @@ func nextWord(line string, from int) (word, error) {
 		case c == '\'':
 			end := strings.IndexByte(line[i+1:], '\'')
 			if end < 0 {
-				return word{}, fmt.Errorf("a quote ' is opened and not closed")
+				return word{}, errors.New("a quote ' is opened and not closed")
 			}
 			text.WriteString(line[i+1 : i+1+end])
 			i += end + 2
@@ -258,5 +256,5 @@ func doubleQuoted(line string, i int, text *strings.Builder) (end int, err error
 			i++
 		}
 	}
-	return 0, fmt.Errorf("a quote \" is opened and not closed")
+	return 0, errors.New("a quote \" is opened and not closed")
 }

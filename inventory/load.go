@@ -165,9 +165,8 @@ func reason(err error) string {
 }
 
 func (l *loader) besideFolder(dir string) {
-	new := folder{fsys: os.DirFS(dir), path: ".", display: dir}
 	if !slices.ContainsFunc(l.beside, func(f folder) bool { return f.display == dir }) {
-		l.beside = append(l.beside, new)
+		l.beside = append(l.beside, folder{fsys: os.DirFS(dir), path: ".", display: dir})
 	}
 }
 

@@ -238,7 +238,7 @@ func union(all, more []*Host) []*Host {
 // match gives the hosts of one part of a pattern.
 func (inv *Inventory) match(t term, found *diag.List) []*Host {
 	var hosts []*Host
-	known := false
+	var known bool
 	if t.matches == nil {
 		hosts, known = inv.named(t.name)
 	} else {

@@ -126,7 +126,7 @@ func TestSelectFindings(t *testing.T) {
 func TestPatternsThatAreWrong(t *testing.T) {
 	for pattern, want := range map[string]string{
 		"":          "p:1:1: the pattern of hosts is empty",
-		" , :":      "p:1:1: the pattern of hosts is empty",
+		" , :":      "p:1:1: the pattern of hosts is empty", //nolint:gocritic // the blanks are the case
 		"web:!":     `p:1:5: a name is missing behind "!"`,
 		"~web(":     "p:1:1: not a regular expression",
 		"a,@retry":  "p:1:3: not supported yet: a pattern from a file",

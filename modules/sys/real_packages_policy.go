@@ -69,7 +69,7 @@ func recoverPolicy(path string) error {
 	case savedErr != nil && ours:
 		return os.Remove(path)
 	case savedErr != nil:
-		return nil
+		return nil //nolint:nilerr // it is not there, and what is in place is not ours
 	case ours || err != nil:
 		return os.Rename(saved, path)
 	}

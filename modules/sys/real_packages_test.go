@@ -508,7 +508,8 @@ func TestAptOfThisMachine(t *testing.T) {
 		t.Error(diff)
 	}
 	for _, nothing := range []PackageRequest{
-		{Name: "dpkg", State: PackagePresent}, {Name: "dpkg", State: PackagePresent, Version: known["dpkg"].Installed},
+		{Name: "dpkg", State: PackagePresent},
+		{Name: "dpkg", State: PackagePresent, Version: known["dpkg"].Installed},
 		{Name: "rbdplay-no-such-package", State: PackageAbsent},
 	} {
 		if changes, err := p.Resolve(t.Context(), []PackageRequest{nothing}, PackageOptions{}); err != nil || len(changes) > 0 {

@@ -203,7 +203,7 @@ func (s *site) entered(t FileType, n int) {
 	info.ModTime, info.ChangeTime = moment(), time.Time{}
 	// btrfs and others always say 1; the rest count the ".." of each subdirectory.
 	if t == Directory && info.Links >= 2 {
-		info.Links = uint64(int64(info.Links) + int64(n)) //nolint:gosec // at least 1
+		info.Links = uint64(int64(info.Links) + int64(n)) // at least 1
 	}
 }
 

@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -95,7 +96,7 @@ var (
 // Options reads the option list from the argument struct's tags.
 func (s *Spec) Options() ([]Option, error) {
 	if s.New == nil {
-		return nil, fmt.Errorf("has no arguments struct")
+		return nil, errors.New("has no arguments struct")
 	}
 	t := reflect.TypeOf(s.New())
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
@@ -122,7 +123,7 @@ func optionOf(f reflect.StructField) (Option, error) {
 		Doc: f.Tag.Get("doc"), Secret: f.Tag.Get("secret") == "true", field: f.Index,
 	}
 	if name == "" || o.Doc == "" {
-		return o, fmt.Errorf("needs the tags arg and doc")
+		return o, errors.New("needs the tags arg and doc")
 	}
 	if v := f.Tag.Get("alias"); v != "" {
 		o.Aliases = strings.Split(v, ",")

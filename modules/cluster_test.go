@@ -236,7 +236,6 @@ type composeHost struct {
 	*systest.Host
 	t          *testing.T
 	containers map[string]fakeContainer
-	hashes     map[string]string // of the services, by a word in the files
 }
 
 type fakeContainer struct {

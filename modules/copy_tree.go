@@ -70,9 +70,9 @@ func apart(ctx context.Context, host sys.Reader, source Tree, root string, nodes
 
 // realestPath resolves the links in as much of p as exists.
 func realestPath(ctx context.Context, host sys.Reader, p string) (string, error) {
-	real, err := realpath(ctx, host.Files(), p)
+	resolved, err := realpath(ctx, host.Files(), p)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return real, err
+		return resolved, err
 	}
 	folder, err := realestPath(ctx, host, path.Dir(p))
 	return path.Join(folder, path.Base(p)), err

@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -55,7 +56,7 @@ func globExpression(glob string) (string, error) {
 		case c == '[':
 			end := strings.IndexByte(glob[i+1:], ']')
 			if end <= 0 {
-				return "", fmt.Errorf("a [ is not closed")
+				return "", errors.New("a [ is not closed")
 			}
 			class := glob[i+1 : i+1+end]
 			if class[0] == '!' {

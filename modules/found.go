@@ -36,11 +36,11 @@ func look(ctx context.Context, host sys.Reader, p string) (found, error) {
 // lookThrough sees what p leads to. Its path is the real one, which also stands
 // for a file that could be made there; its folder exists.
 func lookThrough(ctx context.Context, host sys.Reader, p string) (found, error) {
-	real, err := realpath(ctx, host.Files(), p)
+	resolved, err := realpath(ctx, host.Files(), p)
 	if err != nil {
 		return found{}, err
 	}
-	return look(ctx, host, real)
+	return look(ctx, host, resolved)
 }
 
 // maxLinks is Linux's own limit of links in one path.
@@ -55,7 +55,7 @@ func isFolderAtLeast(err error) bool {
 
 // realpath resolves every link in p. Only the last part may be missing.
 func realpath(ctx context.Context, files sys.FileReader, p string) (string, error) {
-	real, rest := "/", strings.Split(p, "/")
+	resolved, rest := "/", strings.Split(p, "/")
 	for links := 0; len(rest) > 0; {
 		part := rest[0]
 		rest = rest[1:]
@@ -63,10 +63,10 @@ func realpath(ctx context.Context, files sys.FileReader, p string) (string, erro
 		case "", ".":
 			continue
 		case "..":
-			real = path.Dir(real)
+			resolved = path.Dir(resolved)
 			continue
 		}
-		next := path.Join(real, part)
+		next := path.Join(resolved, part)
 		info, err := files.Lstat(ctx, next)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && strings.Trim(strings.Join(rest, ""), ".") == "":
@@ -74,12 +74,12 @@ func realpath(ctx context.Context, files sys.FileReader, p string) (string, erro
 		case errors.Is(err, fs.ErrNotExist):
 			return "", fmt.Errorf("%s: there is no directory %s: %w", p, next, err)
 		case isFolderAtLeast(err):
-			real = next
+			resolved = next
 			continue
 		case err != nil:
 			return "", fmt.Errorf("looking at %s: %w", next, err)
 		case info.Type != sys.Symlink:
-			real = next
+			resolved = next
 			continue
 		}
 		if links++; links > maxLinks {
@@ -90,11 +90,11 @@ func realpath(ctx context.Context, files sys.FileReader, p string) (string, erro
 			return "", fmt.Errorf("reading the link %s: %w", next, err)
 		}
 		if path.IsAbs(target) {
-			real = "/"
+			resolved = "/"
 		}
 		rest = slices.Concat(strings.Split(target, "/"), rest)
 	}
-	return real, nil
+	return resolved, nil
 }
 
 // unchanged fails when the file is no longer as it was found: writing then would

@@ -253,18 +253,18 @@ func lookGlusterVolume(ctx context.Context, host sys.Reader, name string) (glust
 
 // runGluster runs a gluster command with effects. Where another node holds the
 // cluster's lock it waits for it.
-func runGluster(ctx context.Context, host sys.Host, args ...string) (glusterOutput, error) {
+func runGluster(ctx context.Context, host sys.Host, args ...string) error {
 	for attempt := 1; ; attempt++ {
 		result, err := host.Change().Run(ctx, glusterCommand(args...))
 		if err != nil {
-			return glusterOutput{}, fmt.Errorf("running gluster: %w", err)
+			return fmt.Errorf("running gluster: %w", err)
 		}
-		out, err := parseGluster(result.Stdout)
+		_, err = parseGluster(result.Stdout)
 		if err == nil || attempt >= glusterPatience || !strings.Contains(err.Error(), "Another transaction is in progress") {
-			return out, err
+			return err
 		}
 		if err := host.Pause(ctx, time.Second); err != nil {
-			return out, err
+			return err
 		}
 	}
 }

@@ -136,7 +136,7 @@ func probeStep(name string) Step {
 // probePeer probes and waits until the handshake is over: a volume cannot be made
 // with a peer before that.
 func probePeer(ctx context.Context, host sys.Host, name string) error {
-	if _, err := runGluster(ctx, host, "peer", "probe", name); err != nil {
+	if err := runGluster(ctx, host, "peer", "probe", name); err != nil {
 		return fmt.Errorf("probing %s: %w; does glusterd run there, does its name resolve, is port 24007 open?", name, err)
 	}
 	for range 30 {

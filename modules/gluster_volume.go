@@ -210,7 +210,7 @@ func makeVolume(c change.Change, after glusterVolume, args ...string) Step {
 	return act{changes: []change.Change{c}, do: func(ctx context.Context, host sys.Host, _ Result) error {
 		key := strings.TrimPrefix(c.Target, "gluster volume ")
 		return host.Change().Resources().Make(ctx, glusterKey(key), after, func(ctx context.Context) error {
-			if _, err := runGluster(ctx, host, args...); err != nil {
+			if err := runGluster(ctx, host, args...); err != nil {
 				return fmt.Errorf("gluster %s: %w", strings.Join(args[:2], " "), err)
 			}
 			return nil

@@ -165,14 +165,14 @@ func mountedAt(ctx context.Context, host sys.Reader, target string) ([]sys.Mount
 	if layers := at(target); len(layers) > 0 || !path.IsAbs(target) {
 		return layers, nil
 	}
-	real, err := realpath(ctx, host.Files(), target)
+	resolved, err := realpath(ctx, host.Files(), target)
 	if _, unknown := sys.Unknown(err); unknown {
 		return nil, nil // uncovered in the shadow: a mount point until now, so no link
 	}
 	if there, err := present(err); !there {
 		return nil, err
 	}
-	return at(real), nil
+	return at(resolved), nil
 }
 
 // fstabPlan is the edit of fstab that a task wants, if any.
@@ -211,7 +211,7 @@ func (a *MountArgs) mounted(ctx context.Context, host sys.Reader, layers []sys.M
 		if err != nil {
 			return Plan{}, err
 		}
-		plan.Steps = append(folders, mountStep(a.wish()))
+		plan.Steps = slices.Concat(folders, []Step{mountStep(a.wish())})
 	default:
 		same, err := a.same(ctx, host, layers[len(layers)-1])
 		if err != nil {
@@ -495,10 +495,10 @@ func device(ctx context.Context, host sys.Reader, source string) (string, error)
 	if !strings.HasPrefix(source, "/dev/") {
 		return "", nil
 	}
-	real, err := realpath(ctx, host.Files(), source)
+	resolved, err := realpath(ctx, host.Files(), source)
 	there, err := present(err)
 	if !there {
 		return "", err
 	}
-	return real, nil
+	return resolved, nil
 }

@@ -186,7 +186,7 @@ func (s *mysqlServer) explain(ctx context.Context, host sys.Reader, err error) e
 	}
 	conn, again := host.Network().Dial(ctx, s.network, s.address)
 	if again == nil {
-		conn.Close() //nolint:errcheck // nothing was sent
+		_ = conn.Close() // nothing was sent
 		return err
 	}
 	if _, unknown := sys.Unknown(again); unknown {

@@ -528,18 +528,18 @@ func (a *MysqlExecArgs) lookRow(ctx context.Context, host sys.Reader, server *my
 	if !missing {
 		return now, nil
 	}
-	real, err := read(ctx)
+	actual, err := read(ctx)
 	if err != nil {
 		return rowState{}, err
 	}
-	if !real.found {
+	if !actual.found {
 		return rowState{}, &sys.UnknownError{What: "the rest of " + a.target(), Because: "an earlier task would insert the row"}
 	}
 	for name, c := range now.cells {
-		real.cells[name] = c
-		delete(real.same, name)
+		actual.cells[name] = c
+		delete(actual.same, name)
 	}
-	return real, nil
+	return actual, nil
 }
 
 // readRow selects the wanted columns, and what the server thinks of their values.
@@ -555,7 +555,7 @@ func (a *MysqlExecArgs) readRow(ctx context.Context, host sys.Reader, server *my
 		values = append(values, value)
 	}
 	where, keys := a.where()
-	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + table + " WHERE " + where + " LIMIT 2"
+	query := "SELECT " + strings.Join(columns, ", ") + " FROM " + table + " WHERE " + where + " LIMIT 2" //nolint:gosec // names are quoted, values are bound
 	state := rowState{cells: map[string]cell{}, same: map[string]bool{}}
 	err := server.read(ctx, host, func(tx *sql.Tx) error {
 		rows, err := tx.QueryContext(ctx, query, append(values, keys...)...)

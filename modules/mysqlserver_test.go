@@ -44,12 +44,12 @@ func (s *fakeServer) dial(context.Context) (net.Conn, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer far.Close() //nolint:errcheck // a pipe
+		defer far.Close() // a pipe
 		if err := (&fakeSession{s: s, conn: far, in: bufio.NewReader(far), prepared: map[uint32]string{}}).serve(); err != nil {
 			s.t.Errorf("the fake server: %v", err)
 		}
 	}()
-	s.t.Cleanup(func() { near.Close(); <-done }) //nolint:errcheck // a pipe
+	s.t.Cleanup(func() { near.Close(); <-done }) // a pipe
 	return near, nil
 }
 
@@ -117,11 +117,11 @@ func (c *fakeSession) serve() error {
 	hello = append(hello, make([]byte, 10)...)
 	hello = append(hello, "123456789012\x00mysql_native_password\x00"...)
 	if err := c.write(hello); err != nil {
-		return nil //nolint:nilerr // the client has gone
+		return nil // the client has gone
 	}
 	login, err := c.read()
 	if err != nil {
-		return nil //nolint:nilerr // the client has gone
+		return nil // the client has gone
 	}
 	c.s.mu.Lock()
 	c.s.users = append(c.s.users, loginName(login))
@@ -132,7 +132,7 @@ func (c *fakeSession) serve() error {
 	for {
 		command, err := c.read()
 		if err != nil || command[0] == 1 {
-			return nil //nolint:nilerr // the client has gone
+			return nil // the client has gone
 		}
 		if err := c.command(command); err != nil {
 			return err

@@ -53,15 +53,10 @@ func translatePython(text string) (string, error) {
 		switch {
 		case c == '\\' && i+1 < len(text):
 			i++
-			switch next := text[i]; {
-			case class < 0 && next == 'Z':
-				out.WriteString(`\z`)
-			case class < 0 && next >= '1' && next <= '9':
-				return refuse(`the back-reference \` + string(next))
-			default:
-				out.WriteByte('\\')
-				out.WriteByte(next)
+			if class < 0 && text[i] >= '1' && text[i] <= '9' {
+				return refuse(`the back-reference ` + text[i-1:i+1])
 			}
+			out.WriteString(translateEscape(text[i-1:i+1], class >= 0))
 			continue
 		case class >= 0:
 			first := text[class+1:i] == "" || text[class+1:i] == "^"
@@ -88,6 +83,13 @@ func translatePython(text string) (string, error) {
 		out.WriteByte(c)
 	}
 	return out.String(), nil
+}
+
+func translateEscape(escape string, inClass bool) string {
+	if escape == `\Z` && !inClass {
+		return `\z`
+	}
+	return escape
 }
 
 // expansion is a replacement text with \1, \g<1> and \g<name>, taken apart.

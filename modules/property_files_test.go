@@ -35,7 +35,7 @@ func law(t *testing.T, module string, plant func(*rapid.T, string), draw func(*r
 		if err != nil {
 			rt.Fatal(err)
 		}
-		defer os.RemoveAll(root) //nolint:errcheck // TempDir takes the rest
+		defer os.RemoveAll(root)
 		plant(rt, root)
 		m, problems := spec.Decode(draw(rt, root), modulestest.Contents{})
 		if len(problems) > 0 {

@@ -100,7 +100,7 @@ func (a *ReplaceArgs) replacer() (r replacer, err error) {
 	if r.expansion, err = parseExpansion(a.Replace, r.pattern); err != nil {
 		return r, fmt.Errorf("replace: %w", err)
 	}
-	section := ""
+	var section string
 	switch {
 	case a.After != "" && a.Before != "":
 		section = a.After + "(?P<subsection>.*?)" + a.Before

@@ -87,11 +87,11 @@ func TestRunEmitsInOrder(t *testing.T) {
 	note := func(kind string) func([]change.Change) {
 		return func(changes []change.Change) { seen = append(seen, kind+" "+changes[0].Target) }
 	}
-	print := happening("echo", "command", func(ctx context.Context, host sys.Host, _ Result) error {
+	echo := happening("echo", "command", func(ctx context.Context, host sys.Host, _ Result) error {
 		_, err := host.Change().Run(ctx, sys.Command{Args: []string{"echo", "hello"}})
 		return err
 	})
-	out := Run(t.Context(), plans(Plan{Steps: []Step{print, aStep("f", nil)}}, Plan{}), sys.NewReal(), Emit{
+	out := Run(t.Context(), plans(Plan{Steps: []Step{echo, aStep("f", nil)}}, Plan{}), sys.NewReal(), Emit{
 		Planned: note("planned"), Done: note("done"),
 		Output: func(stream string, line []byte) { seen = append(seen, stream+" "+strings.TrimSpace(string(line))) },
 	})

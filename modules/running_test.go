@@ -209,7 +209,7 @@ func TestWaitForPort(t *testing.T) {
 	speaking := func(context.Context) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
-			far.Write([]byte("220 mail\r\n")) //nolint:errcheck // the reader may have enough
+			far.Write([]byte("220 mail\r\n"))
 			far.Close()
 		}()
 		return near, nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,12 +175,12 @@ func dateFacts(_ context.Context, _ sys.Reader, _ sys.System, facts map[string]a
 	_, offset := now.Zone()
 	zone, _ := now.Zone()
 	facts["date_time"] = map[string]any{
-		"date": now.Format("2006-01-02"), "time": now.Format("15:04:05"), "epoch": fmt.Sprint(now.Unix()), "epoch_int": fmt.Sprint(now.Unix()),
+		"date": now.Format("2006-01-02"), "time": now.Format("15:04:05"), "epoch": strconv.FormatInt(now.Unix(), 10), "epoch_int": strconv.FormatInt(now.Unix(), 10),
 		"iso8601": now.UTC().Format("2006-01-02T15:04:05Z"), "iso8601_micro": now.UTC().Format("2006-01-02T15:04:05.000000Z"),
 		"iso8601_basic": now.Format("20060102T150405.000000"), "iso8601_basic_short": now.Format("20060102T150405"),
 		"year": now.Format("2006"), "month": now.Format("01"), "day": now.Format("02"), "hour": now.Format("15"),
 		"minute": now.Format("04"), "second": now.Format("05"), "weekday": now.Format("Monday"),
-		"weekday_number": fmt.Sprint(int(now.Weekday())), "weeknumber": fmt.Sprintf("%02d", weekOfYear(now)),
+		"weekday_number": strconv.Itoa(int(now.Weekday())), "weeknumber": fmt.Sprintf("%02d", weekOfYear(now)),
 		"tz": zone, "tz_offset": fmt.Sprintf("%+03d%02d", offset/3600, max(offset, -offset)/60%60),
 	}
 	return nil
@@ -244,7 +245,7 @@ func interfaceFact(i sys.Interface) (fact map[string]any, v4, v6 []string) {
 		}
 		ones, _ := network.Mask.Size()
 		if ip.To4() == nil {
-			six = append(six, map[string]any{"address": ip.String(), "prefix": fmt.Sprint(ones), "scope": scope(ip)})
+			six = append(six, map[string]any{"address": ip.String(), "prefix": strconv.Itoa(ones), "scope": scope(ip)})
 			v6 = append(v6, ip.String())
 			continue
 		}
@@ -273,7 +274,7 @@ func ipv4Fact(ip net.IP, network *net.IPNet) map[string]any {
 	}
 	return map[string]any{
 		"address": ip.String(), "netmask": net.IP(network.Mask).String(), "network": network.IP.String(),
-		"prefix": fmt.Sprint(ones), "broadcast": broadcast.String(),
+		"prefix": strconv.Itoa(ones), "broadcast": broadcast.String(),
 	}
 }
 

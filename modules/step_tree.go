@@ -165,18 +165,7 @@ func (s *writeTree) other(ctx context.Context, host sys.Host, d treeDifference) 
 	files := host.Change().Files()
 	at := s.at(d.want.path)
 	if d.content {
-		var err error
-		if d.want.info.Type == sys.Symlink {
-			err = files.Symlink(ctx, d.want.target, at)
-		} else {
-			if d.have != nil && !d.retype {
-				err = files.Remove(ctx, at)
-			}
-			if err == nil {
-				err = files.Mknod(ctx, at, d.want.info)
-			}
-		}
-		if err != nil {
+		if err := s.makeOther(ctx, files, d); err != nil {
 			return err
 		}
 	}
@@ -186,6 +175,20 @@ func (s *writeTree) other(ctx context.Context, host sys.Host, d treeDifference) 
 		}
 	}
 	return files.SetAttributes(ctx, at, s.attributes(d.want))
+}
+
+// makeOther puts a link in place of what is there; for the rest that must go first.
+func (s *writeTree) makeOther(ctx context.Context, files sys.FileWriter, d treeDifference) error {
+	at := s.at(d.want.path)
+	if d.want.info.Type == sys.Symlink {
+		return files.Symlink(ctx, d.want.target, at)
+	}
+	if d.have != nil && !d.retype {
+		if err := files.Remove(ctx, at); err != nil {
+			return err
+		}
+	}
+	return files.Mknod(ctx, at, d.want.info)
 }
 
 // attributes are those that the copy keeps.

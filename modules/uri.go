@@ -19,8 +19,8 @@ import (
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
-// UriArgs are the arguments of uri.
-type UriArgs struct {
+// URIArgs are the arguments of uri.
+type URIArgs struct {
 	URL             string            `arg:"url,required" doc:"The address, http or https."`
 	Method          string            `arg:"method" default:"GET" doc:"The method, in capitals."`
 	StatusCode      []int             `arg:"status_code" default:"200" doc:"The status codes that count as success."`
@@ -42,7 +42,7 @@ func uriSpec() Spec {
 		Name:    "uri",
 		Summary: "Ask a web service, from the host",
 		Place:   OnHost,
-		New:     func() Module { return &UriArgs{} },
+		New:     func() Module { return &URIArgs{} },
 		Notes: []string{
 			"GET, HEAD and OPTIONS only read and never change anything: they are asked in check mode too. Other methods count as a change and are not sent in check mode. After a task that would have changed what runs on the host, a read is deferred.",
 			"Proxies are not used.",
@@ -83,7 +83,7 @@ uri:
 }
 
 // Validate holds what can be known before asking.
-func (a *UriArgs) Validate() error {
+func (a *URIArgs) Validate() error {
 	u, err := url.Parse(a.URL)
 	if err != nil {
 		return fmt.Errorf("uri: url: %w", err)
@@ -108,7 +108,7 @@ func (a *UriArgs) Validate() error {
 }
 
 // Plan asks right away when that only reads.
-func (a *UriArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
+func (a *URIArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, a.Method) {
 		result := Result{}
 		err := a.ask(ctx, host, result)
@@ -122,7 +122,7 @@ func (a *UriArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 }
 
 // shownURL is the address without a password in it.
-func (a *UriArgs) shownURL() string {
+func (a *URIArgs) shownURL() string {
 	u, err := url.Parse(a.URL)
 	if err != nil {
 		return a.URL
@@ -134,7 +134,7 @@ func (a *UriArgs) shownURL() string {
 const contentLimit = 16 << 20
 
 // ask makes the request and fills result, also when it fails.
-func (a *UriArgs) ask(ctx context.Context, host sys.Reader, result Result) error {
+func (a *URIArgs) ask(ctx context.Context, host sys.Reader, result Result) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, seconds(a.Timeout), fmt.Errorf("no answer within %g seconds", a.Timeout))
 	defer cancel()
@@ -148,7 +148,7 @@ func (a *UriArgs) ask(ctx context.Context, host sys.Reader, result Result) error
 	var body []byte
 	if err == nil {
 		body, err = io.ReadAll(io.LimitReader(response.Body, contentLimit+1))
-		response.Body.Close() //nolint:errcheck // read to its end
+		_ = response.Body.Close() // read to its end
 	}
 	result["elapsed"] = int(time.Since(began).Seconds())
 	if err != nil {
@@ -166,19 +166,19 @@ func (a *UriArgs) ask(ctx context.Context, host sys.Reader, result Result) error
 	return nil
 }
 
-func (a *UriArgs) unanswered(ctx context.Context, err error, result Result) error {
+func (a *URIArgs) unanswered(ctx context.Context, err error, result Result) error {
 	if _, unknown := sys.Unknown(err); unknown {
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = context.Cause(ctx)
 	}
-	err = fmt.Errorf("Status code was -1 and not %v: Request failed: %w", a.StatusCode, err) //nolint:staticcheck // Ansible's words, which playbooks search for
+	err = fmt.Errorf("Status code was -1 and not %v: Request failed: %w", a.StatusCode, err) // Ansible's words, which playbooks search for
 	result["status"], result["url"], result["msg"] = -1, a.shownURL(), err.Error()
 	return err
 }
 
-func (a *UriArgs) request(ctx context.Context) (*http.Request, error) {
+func (a *URIArgs) request(ctx context.Context) (*http.Request, error) {
 	body, contentType, err := a.body()
 	if err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (a *UriArgs) request(ctx context.Context) (*http.Request, error) {
 }
 
 // body writes the body and says its type.
-func (a *UriArgs) body() (text, contentType string, err error) {
+func (a *URIArgs) body() (text, contentType string, err error) {
 	if a.Body == nil {
 		return "", "", nil
 	}
@@ -259,7 +259,7 @@ func encodeForm(fields map[string]any) string {
 
 // client connects by way of the host, so that a shadow can say that it does not
 // know what would answer.
-func (a *UriArgs) client(host sys.Reader) *http.Client {
+func (a *URIArgs) client(host sys.Reader) *http.Client {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if a.UnixSocket != "" {
 			return host.Network().Dial(ctx, "unix", a.UnixSocket)
@@ -283,7 +283,7 @@ func (a *UriArgs) client(host sys.Reader) *http.Client {
 	}
 }
 
-func (a *UriArgs) redirect(request *http.Request, via []*http.Request) error {
+func (a *URIArgs) redirect(request *http.Request, via []*http.Request) error {
 	follow := a.FollowRedirects == "all" || a.FollowRedirects == "yes" ||
 		a.FollowRedirects == "safe" && (a.Method == http.MethodGet || a.Method == http.MethodHead)
 	if !follow {
@@ -296,7 +296,7 @@ func (a *UriArgs) redirect(request *http.Request, via []*http.Request) error {
 }
 
 // report fills the keys of an answer; header fields give way to our own keys.
-func (a *UriArgs) report(response *http.Response, body []byte, result Result) {
+func (a *URIArgs) report(response *http.Response, body []byte, result Result) {
 	own := maps.Clone(result)
 	for name, values := range response.Header {
 		result[strings.ReplaceAll(strings.ToLower(name), "-", "_")] = strings.Join(values, ", ")

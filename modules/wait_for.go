@@ -201,7 +201,7 @@ func (a *WaitForArgs) portHolds(ctx context.Context, host sys.Reader, re *regexp
 	if re == nil {
 		return true, "", nil
 	}
-	stop := context.AfterFunc(once, func() { conn.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a dead connection ends the read as well
+	stop := context.AfterFunc(once, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // a dead connection ends the read as well
 	defer stop()
 	said := make([]byte, 0, 4096)
 	for len(said) < 1<<20 {

@@ -111,6 +111,7 @@ func treeOf(t *testing.T, full, written string) modules.TreeRef {
 				content := refOf(t, p)
 				e.Content = &content
 			}
+		default: // its Info says it all
 		}
 		ref.Entries = append(ref.Entries, e)
 		return err

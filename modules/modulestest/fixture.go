@@ -1,6 +1,7 @@
 package modulestest
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -144,7 +145,7 @@ func plantEntry(t *testing.T, root, line string) {
 	case len(fields) == 2:
 		err = chmod(at, fields[1])
 	default:
-		err = fmt.Errorf("cannot be read")
+		err = errors.New("cannot be read")
 	}
 	if err != nil {
 		t.Fatalf("before.tree: %s: %v", line, err)
@@ -224,7 +225,7 @@ func (f *fixture) update(t *testing.T, changes string) {
 	if changes != "" {
 		f.archive.Files = append(f.archive.Files, txtar.File{Name: "changes", Data: []byte(changes)})
 	}
-	if err := os.WriteFile(f.file, txtar.Format(f.archive), 0o644); err != nil { //nolint:gosec // a file of the repository
+	if err := os.WriteFile(f.file, txtar.Format(f.archive), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -239,7 +240,7 @@ func (f *fixture) expectedFiles() map[string]string {
 			}
 		}
 	}
-	for _, p := range strings.Fields(f.sections["gone"]) {
+	for p := range strings.FieldsSeq(f.sections["gone"]) {
 		p = path.Clean(p)
 		for name := range files {
 			if name == p || strings.HasPrefix(name, p+"/") {

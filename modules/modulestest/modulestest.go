@@ -67,14 +67,14 @@ func (f *fixture) run(t *testing.T, spec *modules.Spec) {
 		f.fails(t, problems[0].Summary)
 		return
 	}
-	real := sys.NewReal()
-	ran := Predicted(t, module, real, root)
+	machine := sys.NewReal()
+	ran := Predicted(t, module, machine, root)
 	if ran.Status == modules.Failed || f.sections["error"] != "" {
 		f.fails(t, ran.Message)
 		return
 	}
 	f.told(t, ran, root)
-	f.became(t, real, root)
+	f.became(t, machine, root)
 	f.faults(t, spec)
 	f.cancels(t, spec)
 }
@@ -92,7 +92,7 @@ func (f *fixture) fails(t *testing.T, message string) {
 // a real disk takes its time over each fsync.
 func Dir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "rbdplay-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "rbdplay-test-") //nolint:usetesting // see above
 	if err != nil {
 		return t.TempDir()
 	}
@@ -243,7 +243,7 @@ func (f *fixture) became(t *testing.T, host sys.Reader, root string) {
 			f.entryBecame(t, tree, strings.TrimSpace(strings.ReplaceAll(line, "$ROOT", root)))
 		}
 	}
-	for _, p := range strings.Fields(f.sections["gone"]) {
+	for p := range strings.FieldsSeq(f.sections["gone"]) {
 		if _, there := tree[filepath.Clean(p)]; there {
 			t.Errorf("%s is still there", p)
 		}
@@ -309,20 +309,20 @@ func (f *fixture) cancels(t *testing.T, spec *modules.Spec) {
 	t.Helper()
 	whole := Dir(t)
 	f.plant(t, whole)
-	real := sys.NewReal()
-	before := contents(systest.Tree(t, real, whole), whole)
+	machine := sys.NewReal()
+	before := contents(systest.Tree(t, machine, whole), whole)
 	module, _ := spec.Decode(f.args(t, spec, whole, t.TempDir()), Contents{})
-	modules.Run(t.Context(), module, real, modules.Emit{})
-	after := contents(systest.Tree(t, real, whole), whole)
+	modules.Run(t.Context(), module, machine, modules.Emit{})
+	after := contents(systest.Tree(t, machine, whole), whole)
 	for at := int64(1); at <= mostCalls; at = next(at) {
 		root := Dir(t)
 		f.plant(t, root)
 		module, _ := spec.Decode(f.args(t, spec, root, t.TempDir()), Contents{})
 		ctx, cancel := context.WithCancel(t.Context())
-		host := interfered{Host: real, calls: &atomic.Int64{}, at: at, happen: cancel, writes: true}
+		host := interfered{Host: machine, calls: &atomic.Int64{}, at: at, happen: cancel, writes: true}
 		modules.Run(ctx, module, host, modules.Emit{})
 		cancel()
-		for p, got := range contents(systest.Tree(t, real, root), root) {
+		for p, got := range contents(systest.Tree(t, machine, root), root) {
 			if got != before[p] && got != after[p] {
 				t.Fatalf("cancelled at call %d, %s became %q, which is neither what it was, %q, nor what it should be, %q", at, p, got, before[p], after[p])
 			}

@@ -23,14 +23,18 @@ import (
 func main() {
 	keep := flag.Bool("keep", false, "leave the lab running at the end")
 	flag.Parse()
+	if err := demoUntilSignal(*keep); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func demoUntilSignal(keep bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
-	if err := demo(ctx, *keep); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
+	return demo(ctx, keep)
 }
 
 // step prints what comes next, as a person would type it.
@@ -55,10 +59,11 @@ func demo(ctx context.Context, keep bool) (err error) {
 			err = errors.Join(err, l.Down(down, false))
 		}()
 	}
-	if err := l.Up(ctx); err != nil {
+	// A lab that is down comes up as it was installed.
+	if err := l.Down(ctx, false); err != nil {
 		return err
 	}
-	if err := l.Reset(ctx); err != nil {
+	if err := l.Up(ctx); err != nil {
 		return err
 	}
 	if err := makeAvailable(ctx, l); err != nil {

@@ -2,8 +2,8 @@ package lab
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -191,7 +191,7 @@ func sumContent(path string) (string, error) {
 	}
 	sum := sha256.New()
 	_, err = io.Copy(sum, file)
-	return fmt.Sprintf("%x", sum.Sum(nil)), errors.Join(err, file.Close())
+	return hex.EncodeToString(sum.Sum(nil)), errors.Join(err, file.Close())
 }
 
 // Diff lists the paths in which after differs from s, in order. Removed means

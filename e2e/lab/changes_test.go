@@ -115,8 +115,12 @@ func TestSnapshotDiff(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Change{
-		{"/added", Added}, {"/content", Changed}, {"/link", Changed},
-		{"/mode", Changed}, {"/removed", Removed}, {"/time", Changed},
+		{"/added", Added},
+		{"/content", Changed},
+		{"/link", Changed},
+		{"/mode", Changed},
+		{"/removed", Removed},
+		{"/time", Changed},
 	}
 	if diff := cmp.Diff(want, before.Diff(after)); diff != "" {
 		t.Errorf("diff (-want +got):\n%s", diff)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
 	"os"
@@ -162,5 +163,5 @@ func hashFiles(texts ...string) (string, error) {
 		}
 		return nil
 	})
-	return fmt.Sprintf("%x", sum.Sum(nil)[:8]), err
+	return hex.EncodeToString(sum.Sum(nil)[:8]), err
 }

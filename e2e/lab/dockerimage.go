@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash"
@@ -15,12 +16,12 @@ import (
 
 func newSum() hash.Hash { return sha256.New() }
 
-func hashText(texts ...string) (string, error) {
+func hashText(texts ...string) string {
 	sum := newSum()
 	for _, text := range texts {
 		fmt.Fprintf(sum, "%d\n%s", len(text), text)
 	}
-	return fmt.Sprintf("%x", sum.Sum(nil)[:8]), nil
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // imageSpec is one image of an archive for docker load.
@@ -144,7 +145,7 @@ func addLayer(archive *tar.Writer, name, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // read only
 	info, err := file.Stat()
 	if err != nil {
 		return "", err

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -165,8 +166,8 @@ func (w *grdataWriter) times() {
 		return err
 	}))
 	start := time.Date(2018, 6, 1, 9, 0, 0, 123456789, time.UTC)
-	for i := len(names) - 1; i >= 0; i-- {
+	for i, name := range slices.Backward(names) {
 		at := unix.NsecToTimespec(start.Add(time.Duration(i) * 61 * time.Second).UnixNano())
-		w.try(unix.UtimesNanoAt(unix.AT_FDCWD, names[i], []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
+		w.try(unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -47,11 +48,7 @@ func (b base) services() string   { return filepath.Join(b.dir, "services.tar") 
 // buildBase makes the base under images/ unless it is there; the caller holds
 // the store's lock.
 func buildBase(ctx context.Context, images string, say func(string, ...any)) (base, error) {
-	sum, err := hashText(imageSource)
-	if err != nil {
-		return base{}, err
-	}
-	b := base{filepath.Join(images, "base-"+sum)}
+	b := base{filepath.Join(images, "base-"+hashText(imageSource))}
 	if _, err := os.Stat(b.dir); err == nil {
 		return b, nil
 	}
@@ -193,7 +190,7 @@ func (b base) buildHello(ctx context.Context, version string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
@@ -243,5 +240,5 @@ func sumFile(path string) (int64, string, error) {
 	}
 	sum := newSum()
 	size, err := io.Copy(sum, file)
-	return size, fmt.Sprintf("%x", sum.Sum(nil)), errors.Join(err, file.Close())
+	return size, hex.EncodeToString(sum.Sum(nil)), errors.Join(err, file.Close())
 }

@@ -66,7 +66,7 @@ type state struct {
 // Open finds an instance, up or not, and changes nothing on the host. It fails
 // without root and on anything but Debian 12. The Nodes of an instance that
 // was never up, or whose store a restart of the host unmounted, come with Up.
-func Open(ctx context.Context, config Config) (*Lab, error) {
+func Open(_ context.Context, config Config) (*Lab, error) {
 	if err := checkHost(); err != nil {
 		return nil, err
 	}

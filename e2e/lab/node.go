@@ -76,7 +76,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer console.Close()
+	defer func() { _ = console.Close() }() // the supervisor has its own
 	// Not tied to ctx: the node outlives the command that starts it. setsid
 	// forks and ends, so nobody here has to wait for the supervisor.
 	supervisor := exec.Command("setsid", append([]string{"--fork", "sh", "-c", string(script), "supervise"}, n.nspawn()...)...)

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,8 +32,7 @@ var dockerImageSource string
 // installed is the snapshot of a cluster with Rainbond 3.6 on it.
 type installed struct{ dir string }
 
-func (i installed) upper(node string) string  { return filepath.Join(i.dir, node, "upper") }
-func (i installed) docker(node string) string { return filepath.Join(i.dir, node, "docker") }
+func (i installed) upper(node string) string { return filepath.Join(i.dir, node, "upper") }
 
 // buildBinary builds the rainbond program and returns it. Its bytes depend on
 // its source only, so they may take part in a content hash.
@@ -40,7 +41,7 @@ func buildBinary(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	wd, err := os.Getwd()
 	if err != nil {
 		return nil, err
@@ -345,7 +346,7 @@ func (l *Lab) waitDemo(ctx context.Context, manage *Node) error {
 	for _, n := range nodes {
 		url := "http://" + n.IP + "/strict"
 		if n.Compute {
-			url = fmt.Sprintf("http://%s:%d/strict", n.IP, appPort)
+			url = "http://" + net.JoinHostPort(n.IP, strconv.Itoa(appPort)) + "/strict"
 		}
 		group.Go(func() error {
 			return waitFor(ctx, "the demo app at "+url, time.Minute, 200*time.Millisecond, func(ctx context.Context) error {
@@ -386,7 +387,7 @@ func getDemo(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // its status is all that counts
 	if answer.StatusCode != http.StatusOK {
 		return errors.New(answer.Status)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,8 +115,8 @@ func mountsBelow(dir string) ([]string, error) {
 		return nil, fmt.Errorf("reading the mount table: %w", err)
 	}
 	var points []string
-	for i := len(infos) - 1; i >= 0; i-- {
-		points = append(points, infos[i].Mountpoint)
+	for _, info := range slices.Backward(infos) {
+		points = append(points, info.Mountpoint)
 	}
 	return points, nil
 }

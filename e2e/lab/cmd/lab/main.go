@@ -16,17 +16,21 @@ import (
 	"github.com/rbdplay/rbdplay/e2e/lab"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		// A command run by lab exec has said for itself what is wrong.
-		if failed, ok := errors.AsType[*exec.ExitError](err); ok && errors.Is(err, errRemote) {
-			os.Exit(failed.ExitCode())
-		}
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		os.Exit(1)
+	err := newCommand().ExecuteContext(ctx)
+	if err == nil {
+		return 0
 	}
+	// A command run by lab exec has said for itself what is wrong.
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && errors.Is(err, errRemote) {
+		return failed.ExitCode()
+	}
+	fmt.Fprintln(os.Stderr, "lab:", err)
+	return 1
 }
 
 var errRemote = errors.New("the command on the node failed")

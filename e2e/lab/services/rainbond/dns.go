@@ -188,7 +188,7 @@ func serveUDP(ctx context.Context, r *resolver) error {
 	if !ok {
 		return fmt.Errorf("listening on udp4 gave a %T", listening)
 	}
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	buffer, control := make([]byte, 4096), make([]byte, 128)
 	for {
 		n, controlled, _, peer, err := conn.ReadMsgUDP(buffer, control)
@@ -228,7 +228,7 @@ func serveTCP(ctx context.Context, r *resolver) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	for {
 		conn, err := listener.Accept()
 		if ctx.Err() != nil {
@@ -243,7 +243,7 @@ func serveTCP(ctx context.Context, r *resolver) error {
 
 // answerTCP serves one connection; it ends with the peer or after 10 seconds.
 func answerTCP(conn net.Conn, r *resolver) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return
 	}

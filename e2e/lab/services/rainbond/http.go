@@ -99,7 +99,7 @@ func call(ctx context.Context, method, url string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // read only
 	if answer.StatusCode >= 300 {
 		return fmt.Errorf("%s %s: %s", method, url, answer.Status)
 	}

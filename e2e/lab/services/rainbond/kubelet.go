@@ -74,8 +74,10 @@ func (p pod) sync(ctx context.Context) error {
 func (p pod) spec() string { return p.image + "|" + p.dns + "|" + p.port }
 
 func (p pod) runArguments() []string {
-	args := []string{"run", "-d", "--name", demoContainer, "--label", "lab.spec=" + p.spec(),
-		"-e", "NODE=" + p.node, "-p", p.port + ":8080", "-v", "/grdata:/grdata"}
+	args := []string{
+		"run", "-d", "--name", demoContainer, "--label", "lab.spec=" + p.spec(),
+		"-e", "NODE=" + p.node, "-p", p.port + ":8080", "-v", "/grdata:/grdata",
+	}
 	for server := range strings.SplitSeq(p.dns, ",") {
 		args = append(args, "--dns", strings.TrimSpace(server))
 	}

@@ -208,7 +208,7 @@ func (l *loadBalancer) runNginx(ctx context.Context) error {
 	err := nginx.Wait()
 	l.alive.Store(false)
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told to end
 	}
 	return errors.Join(errors.New("nginx ended"), err)
 }

@@ -56,12 +56,20 @@ func main() {
 			strings.Join(slices.Sorted(maps.Keys(components)), ", "))
 		os.Exit(64)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	if err := run(ctx, args); err != nil && ctx.Err() == nil {
+	if err := untilSignal(run, args); err != nil {
 		log.Print(err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal runs a component; what it says after a signal is no failure.
+func untilSignal(run func(context.Context, []string) error, args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, args); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // options reads the --name=value arguments of the real components. They have

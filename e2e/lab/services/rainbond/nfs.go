@@ -31,7 +31,7 @@ func runNFSServer(ctx context.Context, args []string) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	go server.reread(ctx, hangup)
-	defer context.AfterFunc(ctx, func() { listener.Close(); server.dropAll() })()
+	defer context.AfterFunc(ctx, func() { _ = listener.Close(); server.dropAll() })()
 	for {
 		conn, err := listener.Accept()
 		if ctx.Err() != nil {
@@ -40,7 +40,7 @@ func runNFSServer(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		go server.serve(ctx, conn.(*net.TCPConn))
+		go server.serve(ctx, conn.(*net.TCPConn)) //nolint:forcetypeassert // it listens on TCP
 	}
 }
 
@@ -57,7 +57,7 @@ func (s *nfsServer) exporting() bool {
 	if err != nil {
 		return false
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		if strings.HasPrefix(strings.TrimSpace(lines.Text()), "/") {
 			return true
@@ -92,7 +92,7 @@ func (s *nfsServer) dropAll() {
 
 // serve copies between the client and an sftp-server until either ends.
 func (s *nfsServer) serve(ctx context.Context, conn *net.TCPConn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if !s.exporting() {
 		return
 	}
@@ -109,7 +109,7 @@ func (s *nfsServer) serve(ctx context.Context, conn *net.TCPConn) {
 		log.Print(err)
 		return
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	// Given the socket itself, sftp-server needs no copying through here.
 	command := exec.CommandContext(ctx, "/usr/lib/openssh/sftp-server")
 	command.Stdin, command.Stdout, command.Stderr = file, file, os.Stderr

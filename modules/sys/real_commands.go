@@ -206,7 +206,7 @@ func (r *realCommands) await(ctx context.Context, cmd *exec.Cmd, c Command, out 
 		return false, fmt.Errorf("%w; process %d cannot be killed, it hangs in the kernel", cause, cmd.Process.Pid)
 	}
 	reap <- struct{}{}
-	<-reaped // how it ended is in its state
+	<-reaped //nolint:errcheck // how it ended is in its state
 	return true, cause
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/engine/expression"
@@ -128,14 +129,11 @@ func (x *execution) applyFailedWhen(it *item, failed bool) {
 }
 
 func texts(conditions []*play.Condition) string {
-	text := ""
+	all := make([]string, len(conditions))
 	for i, c := range conditions {
-		if i > 0 {
-			text += " and "
-		}
-		text += c.Text
+		all[i] = c.Text
 	}
-	return text
+	return strings.Join(all, " and ")
 }
 
 // resultScope is the item's scope with its own result.

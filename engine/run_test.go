@@ -256,8 +256,14 @@ func totalsText(t event.Totals) string {
 		name string
 		n    int
 	}{
-		{"ok", t.OK}, {"changed", t.Changed}, {"failed", t.Failed}, {"unreachable", t.Unreachable},
-		{"skipped", t.Skipped}, {"deferred", t.Deferred}, {"rescued", t.Rescued}, {"ignored", t.Ignored},
+		{"ok", t.OK},
+		{"changed", t.Changed},
+		{"failed", t.Failed},
+		{"unreachable", t.Unreachable},
+		{"skipped", t.Skipped},
+		{"deferred", t.Deferred},
+		{"rescued", t.Rescued},
+		{"ignored", t.Ignored},
 	} {
 		if one.n > 0 {
 			text += fmt.Sprintf(" %s=%d", one.name, one.n)

@@ -111,8 +111,7 @@ func (x *execution) run(ctx context.Context, h *host, s *scope.Scope) *taskEnd {
 // findHandlers finds out what a change notifies. Where the task is deferred, so
 // are its handlers.
 func (x *execution) findHandlers(ctx context.Context, s *scope.Scope, e *taskEnd) {
-	switch {
-	case e.status == modules.Failed || e.status == modules.Unreachable || !e.changed && !e.deferred:
+	if e.status == modules.Failed || e.status == modules.Unreachable || !e.changed && !e.deferred {
 		return
 	}
 	for _, n := range x.task.Notify {
@@ -627,14 +626,11 @@ func told(value any) any {
 // listed shows all faults of a loop, one a line.
 func listed(faults *multierror.Error) string {
 	faults.ErrorFormat = func(all []error) string {
-		text := ""
+		lines := make([]string, len(all))
 		for i, err := range all {
-			if i > 0 {
-				text += "\n"
-			}
-			text += err.Error()
+			lines[i] = err.Error()
 		}
-		return text
+		return strings.Join(lines, "\n")
 	}
 	return faults.Error()
 }

@@ -41,19 +41,23 @@ func badInputs() []badInput {
 	return []badInput{
 		{
 			"the VIP is outside the subnet", with("-e", "vip=10.99.0.100"),
-			failed, []string{"vip 10.99.0.100 is outside " + neighbour(0) + "/24", "compute01"},
+			failed,
+			[]string{"vip 10.99.0.100 is outside " + neighbour(0) + "/24", "compute01"},
 		},
 		{
 			"a stranger has the VIP", strangerAt(stranger),
-			failed, []string{"a machine outside this cluster answers at vip " + stranger, "choose a free address"},
+			failed,
+			[]string{"a machine outside this cluster answers at vip " + stranger, "choose a free address"},
 		},
 		{
 			"a node's address is on none of its interfaces", inventory("ansible_host: "+neighbour(12), "node_ip: "+neighbour(99)),
-			failed, []string{neighbour(99) + " is on no interface of compute01", "found", neighbour(12), "node_ip"},
+			failed,
+			[]string{neighbour(99) + " is on no interface of compute01", "found", neighbour(12), "node_ip"},
 		},
 		{
 			"a node's address is its loopback", inventory("ansible_host: "+neighbour(11), "node_ip: 127.0.0.1"),
-			failed, []string{"127.0.0.1 is the loopback of manage01", "node_ip"},
+			failed,
+			[]string{"127.0.0.1 is the loopback of manage01", "node_ip"},
 		},
 		{
 			"a wrong host key", knownHosts(func(lines []string) {
@@ -61,46 +65,56 @@ func badInputs() []badInput {
 				_, key, _ := strings.Cut(lines[1], " ")
 				lines[0] = name + " " + key
 			}),
-			unreachable, []string{"manage01", neighbour(11), "known_hosts:1", "ssh-keygen"},
+			unreachable,
+			[]string{"manage01", neighbour(11), "known_hosts:1", "ssh-keygen"},
 		},
 		{
 			"an unknown host key", knownHosts(func(lines []string) { lines[2] = "" }),
-			unreachable, []string{"compute02", neighbour(13), "ssh-keygen"},
+			unreachable,
+			[]string{"compute02", neighbour(13), "ssh-keygen"},
 		},
 		{
 			"a wrong key", wrongKey,
-			unreachable, []string{"manage01", "root", "id_wrong"},
+			unreachable,
+			[]string{"manage01", "root", "id_wrong"},
 		},
 		{
 			"a user without sudo right", guest("-e", "ansible_become_password=guest-word"),
-			unreachable, []string{"compute01", "guest is not in the sudoers file", "log in as another user"},
+			unreachable,
+			[]string{"compute01", "guest is not in the sudoers file", "log in as another user"},
 		},
 		{
 			"no sudo password", guest(),
-			unreachable, []string{"compute01", "sudo asks for a password", "ansible_become_password", "NOPASSWD"},
+			unreachable,
+			[]string{"compute01", "sudo asks for a password", "ansible_become_password", "NOPASSWD"},
 		},
 		{
 			"no room for the data", noRoom,
-			failed, []string{"/data/glusterfs on compute01 has room for", "/grdata holds", "gluster_device"},
+			failed,
+			[]string{"/data/glusterfs on compute01 has room for", "/grdata holds", "gluster_device"},
 		},
 		{
 			"no rbd-db", stopped("rbd-db"),
-			failed, []string{"manage01", "rbd-db", "not running"},
+			failed,
+			[]string{"manage01", "rbd-db", "not running"},
 		},
 		{
 			"region_info lacks the row", region("elsewhere"),
-			failed, []string{"console.region_info has no row with region_name rainbond", "set region_name"},
+			failed,
+			[]string{"console.region_info has no row with region_name rainbond", "set region_name"},
 		},
 		{
 			"a volume of that name with other bricks", otherVolume,
-			failed, []string{"there is a volume data already, with other bricks: compute01:/data/glusterfs/other", "set gluster_volume_name"},
+			failed,
+			[]string{"there is a volume data already, with other bricks: compute01:/data/glusterfs/other", "set gluster_volume_name"},
 		},
 		{
 			"a node without power", func(t *testing.T) []string {
 				power(t, cluster.Node("compute02").PowerOff)
 				return haMinimal()
 			},
-			unreachable, []string{"compute02", neighbour(13)},
+			unreachable,
+			[]string{"compute02", neighbour(13)},
 		},
 	}
 }

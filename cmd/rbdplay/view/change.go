@@ -13,16 +13,70 @@ import (
 // changes; with diff it shows before and after. The text depends on nothing but
 // the changes, so that a check and the run that follows show the same.
 func changeLines(changes []change.Change, diff bool) []string {
+	if !diff {
+		return summaryLines(byTarget(changes))
+	}
 	var lines []string
 	for _, group := range byTarget(changes) {
-		lines = append(lines, targetLine(group, diff))
+		lines = append(lines, targetLine(group))
 		for _, c := range group {
-			if diff && multiline(c) {
+			if multiline(c) {
 				lines = append(lines, contentDiff(c)...)
 			}
 		}
 	}
 	return lines
+}
+
+// summaryLines names what changes. Neighbours of one kind, such as the packages
+// of a transaction, stand on one line.
+func summaryLines(groups [][]change.Change) []string {
+	var lines []string
+	for i := 0; i < len(groups); {
+		first := groups[i][0]
+		kind, _, several := strings.Cut(first.Target, " ")
+		end := i + 1
+		for several && end < len(groups) && alike(groups[i], groups[end], kind) {
+			end++
+		}
+		if end-i < 3 {
+			lines = append(lines, summaryLine(groups[i]))
+			i++
+			continue
+		}
+		var names []string
+		for _, group := range groups[i:end] {
+			names = append(names, printable(strings.TrimPrefix(group[0].Target, kind+" ")))
+		}
+		lines = append(lines, fmt.Sprintf("%s %d %ss: %s", first.Action, end-i, printable(kind), strings.Join(names, " ")))
+		i = end
+	}
+	return lines
+}
+
+// alike reports whether two groups are told in the same words but for the name.
+func alike(a, b []change.Change, kind string) bool {
+	return a[0].Action == b[0].Action && strings.HasPrefix(b[0].Target, kind+" ") && fieldNames(a) == fieldNames(b)
+}
+
+// summaryLine is "update /etc/hosts  content, mode"; what is made or removed is so
+// as a whole.
+func summaryLine(group []change.Change) string {
+	line := fmt.Sprintf("%s %s", group[0].Action, printable(group[0].Target))
+	if fields := fieldNames(group); fields != "" && group[0].Action != change.Create && group[0].Action != change.Remove {
+		line += "  " + fields
+	}
+	return line
+}
+
+func fieldNames(group []change.Change) string {
+	var fields []string
+	for _, c := range group {
+		if c.Field != "" {
+			fields = append(fields, printable(c.Field))
+		}
+	}
+	return strings.Join(fields, ", ")
 }
 
 // byTarget gathers neighbouring changes of one target and action.
@@ -59,10 +113,10 @@ func goesOn(group []change.Change, c change.Change) bool {
 }
 
 // targetLine is "update /etc/hosts  content, mode 0644 → 0600".
-func targetLine(group []change.Change, diff bool) string {
+func targetLine(group []change.Change) string {
 	var fields []string
 	for _, c := range group {
-		if text := fieldText(c, diff); text != "" {
+		if text := fieldText(c); text != "" {
 			fields = append(fields, text)
 		}
 	}
@@ -73,9 +127,9 @@ func targetLine(group []change.Change, diff bool) string {
 	return line
 }
 
-func fieldText(c change.Change, diff bool) string {
+func fieldText(c change.Change) string {
 	field := printable(c.Field)
-	if !diff || multiline(c) || c.Event() {
+	if multiline(c) || c.Event() {
 		return field
 	}
 	before, after := printable(c.Before.String()), printable(c.After.String())

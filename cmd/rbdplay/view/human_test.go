@@ -100,7 +100,7 @@ func TestHuman(t *testing.T) {
   changed  Motd  [a c]
     update /etc/motd  content
   changed  Motd  [b]
-    create /etc/motd  content
+    create /etc/motd
 `,
 		},
 		{
@@ -418,7 +418,7 @@ func TestStatusLine(t *testing.T) {
 	want := "site.yml\n" +
 		"… Web: Copy \u914d\u7f6e\u6587\u4ef6 ev" + "\r\x1b[K" +
 		"… Web: Copy \u914d\u7f6e\u6587\u4ef6 ev" + "\r\x1b[K" +
-		"\nWeb\n  changed  Copy \u914d\u7f6e\u6587\u4ef6 everywhere  [a]\n    create /x  content\n"
+		"\nWeb\n  changed  Copy \u914d\u7f6e\u6587\u4ef6 everywhere  [a]\n    create /x\n"
 	if got != want {
 		t.Errorf("got\n%q, want\n%q", got, want)
 	}

@@ -13,8 +13,8 @@ import (
 // step_write.go; both are shared. There is no code for check mode anywhere.
 
 // LineinfileArgs are the arguments of lineinfile. The tags are the only place
-// where an option is declared: decoding, load-time checks, `rbdplay doc` and the
-// editors' schema all come from them.
+// where an option is declared: decoding, load-time checks and `rbdplay doc` all
+// come from them.
 type LineinfileArgs struct {
 	Path         string `arg:"path,required" alias:"dest,destfile,name" type:"path" doc:"The file to edit. A symlink is followed."`
 	State        string `arg:"state" default:"present" choices:"present,absent" doc:"Whether the line should be there."`

@@ -15,8 +15,7 @@ const (
 )
 
 // Spec is everything known about a module before it is used: from it come strict
-// decoding, load-time checks, `rbdplay doc`, the reference pages and the JSON
-// schema for editors.
+// decoding, load-time checks, `rbdplay doc` and the reference pages.
 type Spec struct {
 	Name    string   // as written in a playbook
 	Aliases []string // other names for the same module: ansible.builtin.NAME is added by the registry

@@ -142,7 +142,7 @@ func TestParseDpkg(t *testing.T) {
 }
 
 func TestParsePolicy(t *testing.T) {
-	got := parsePolicy("nginx:\n  Installed: (none)\n  Candidate: 1.22.1-9\n  Version table:\n     1.22.1-9 500\n        500 http://deb.debian.org/debian bookworm/main amd64 Packages\nmail-transport-agent:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n")
+	got := parsePolicy("nginx:\n  Installed: (none)\n  Candidate: 1.22.1-9\n  Version table:\n     1.22.1-9 500\n        500 http://mirror.example/debian bookworm/main amd64 Packages\nmail-transport-agent:\n  Installed: (none)\n  Candidate: (none)\n  Version table:\n")
 	if diff := cmp.Diff(map[string]string{"nginx": "1.22.1-9", "mail-transport-agent": ""}, got); diff != "" {
 		t.Error(diff)
 	}

@@ -60,7 +60,7 @@ type AssertArgs struct {
 	That       any    `arg:"that,required" doc:"An expression, or a list of them, without braces. All must hold."`
 	FailMsg    string `arg:"fail_msg" alias:"msg" doc:"The message when one does not hold. Without it the message names the expression."`
 	SuccessMsg string `arg:"success_msg" doc:"The message when all hold."`
-	Quiet      bool   `arg:"quiet" default:"no" doc:"Keep the result short: no list of the expressions."`
+	Quiet      bool   `arg:"quiet" default:"no" doc:"Without effect: results are always as short as Ansible makes them with quiet, and name only what does not hold."`
 }
 
 func assertSpec() Spec {

@@ -381,9 +381,13 @@ func TestInterruption(t *testing.T) {
 	l := newLab(t, "a,b,")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	begun := make(chan struct{}) // both hosts are in the task before it is interrupted
 	l.before = func(ctx context.Context, host string, _ agent.Task) error {
 		if host == "a" {
+			<-begun
 			cancel()
+		} else {
+			close(begun)
 		}
 		<-ctx.Done()
 		return ctx.Err()

@@ -29,10 +29,11 @@ type BlockinfileArgs struct {
 
 func blockinfileSpec() Spec {
 	return Spec{
-		Name:    "blockinfile",
-		Summary: "Ensure that a block of lines between two markers is in a file, or is not",
-		Place:   OnHost,
-		New:     func() Module { return &BlockinfileArgs{} },
+		Name:      "blockinfile",
+		Summary:   "Ensure that a block of lines between two markers is in a file, or is not",
+		Place:     OnHost,
+		EditsFile: true,
+		New:       func() Module { return &BlockinfileArgs{} },
 		Notes: []string{
 			"A marker without its partner is an error: what lies behind it could be somebody's own lines.",
 			pythonRegexpNote,

@@ -32,10 +32,11 @@ type LineinfileArgs struct {
 // lineinfileSpec is what the registry knows of the module; fileModules lists it.
 func lineinfileSpec() Spec {
 	return Spec{
-		Name:    "lineinfile",
-		Summary: "Ensure that a line is in a text file, or is not",
-		Place:   OnHost,
-		New:     func() Module { return &LineinfileArgs{} },
+		Name:      "lineinfile",
+		Summary:   "Ensure that a line is in a text file, or is not",
+		Place:     OnHost,
+		EditsFile: true,
+		New:       func() Module { return &LineinfileArgs{} },
 		Notes: []string{
 			"The edit is repeated until it changes nothing, so that one run leaves what any number of runs would leave. One that never settles is an error, and the file stays as it was.",
 			pythonRegexpNote,

@@ -23,10 +23,11 @@ type ReplaceArgs struct {
 
 func replaceSpec() Spec {
 	return Spec{
-		Name:    "replace",
-		Summary: "Replace every match of an expression in a file",
-		Place:   OnHost,
-		New:     func() Module { return &ReplaceArgs{} },
+		Name:      "replace",
+		Summary:   "Replace every match of an expression in a file",
+		Place:     OnHost,
+		EditsFile: true,
+		New:       func() Module { return &ReplaceArgs{} },
 		Notes: []string{
 			"A replacement that regexp would match and change again is refused before anything is written: such a task would never be done.",
 			pythonRegexpNote,

@@ -27,9 +27,12 @@ type Spec struct {
 	// ("command: ls /"); "" when the module takes none.
 	FreeForm string
 	// AnyArgs lets the module take arguments with any name (set_fact).
-	AnyArgs  bool
-	Returns  []Return
-	Examples []Example
+	AnyArgs bool
+	// EditsFile says that Plan and its steps change nothing but files. A loop's
+	// writes of one file are then put in place once, at the end of the loop.
+	EditsFile bool
+	Returns   []Return
+	Examples  []Example
 }
 
 // Return documents one key of the result. Keys marked Run come only from doing

@@ -267,34 +267,99 @@ func (s *server) run(c *call) error {
 	contents := taskContents{store: s.store, get: func(ctx context.Context, digest string) (io.ReadCloser, error) {
 		return s.fetch(ctx, c.id, digest)
 	}}
-	for i, args := range c.task.Items {
+	loop := &itemLoop{server: s, call: c, spec: spec, contents: contents, host: s.hostOf(c), tell: s.tell}
+	gathered := s.gather(loop)
+	err := loop.run(ctx)
+	if gathered != nil {
+		// What an item has written counts, even if the loop was cancelled after it;
+		// the loop is told how it went.
+		_ = gathered.Commit(context.WithoutCancel(ctx))
+		loop.release(nil)
+	}
+	return err
+}
+
+// tell sends what happened to an item. An outcome that is too large is told as such.
+func (s *server) tell(m *message) error {
+	err := s.send(m)
+	if errors.Is(err, errTooLarge) && m.Outcome != nil {
+		o := modules.Outcome{
+			Status: modules.Failed, Result: modules.Result{},
+			Message: err.Error() + " (the task ended as " + string(m.Outcome.Outcome.Status) + ")",
+		}
+		err = s.send(&message{ID: m.ID, Outcome: &outcome{Item: m.Outcome.Item, Outcome: o}})
+	}
+	return err
+}
+
+// gather lets the loop's writes of one file be put in place once, if they can be;
+// else it returns nil. Nothing is told before it is in place.
+func (s *server) gather(loop *itemLoop) *sys.Gathered {
+	real, ok := s.Host.(*sys.Real)
+	task := loop.call.task
+	if !ok || !loop.spec.EditsFile || len(task.Items) < 2 || task.Check {
+		return nil
+	}
+	gathered := real.Gather(loop.release)
+	loop.host = gathered
+	loop.tell = func(m *message) error {
+		loop.held = append(loop.held, m)
+		return nil
+	}
+	return gathered
+}
+
+// itemLoop does the items of one task.
+type itemLoop struct {
+	*server
+	call     *call
+	spec     *modules.Spec
+	contents modules.Contents
+	host     sys.Host
+	tell     func(*message) error
+	held     []*message // what is to be told when the file is in place
+}
+
+func (l *itemLoop) run(ctx context.Context) error {
+	for i, args := range l.call.task.Items {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		o := deliverable(s.item(ctx, c, i, spec, args, contents))
-		err := s.send(&message{ID: c.id, Outcome: &outcome{Item: i, Outcome: o}})
-		if errors.Is(err, errTooLarge) {
-			o = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: err.Error() + " (the task ended as " + string(o.Status) + ")"}
-			err = s.send(&message{ID: c.id, Outcome: &outcome{Item: i, Outcome: o}})
-		}
-		if err != nil {
+		o := deliverable(l.item(ctx, i, args))
+		if err := l.tell(&message{ID: l.call.id, Outcome: &outcome{Item: i, Outcome: o}}); err != nil {
 			return err
 		}
-		if o.Status == modules.Failed && c.task.Stop {
+		if o.Status == modules.Failed && l.call.task.Stop {
 			break
 		}
 	}
 	return ctx.Err()
 }
 
-func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, args map[string]any, contents modules.Contents) (o modules.Outcome) {
+// release tells what was held. With a failure, which says that the file is not in
+// place, no item has changed anything.
+func (l *itemLoop) release(failure error) {
+	for _, m := range l.held {
+		switch {
+		case failure == nil:
+		case m.Done != nil:
+			continue
+		case m.Outcome != nil && m.Outcome.Outcome.Status == modules.Changed:
+			m.Outcome.Outcome = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: failure.Error()}
+		}
+		_ = l.server.tell(m) // a lost controller ends ctx
+	}
+	l.held = nil
+}
+
+func (l *itemLoop) item(ctx context.Context, i int, args map[string]any) (o modules.Outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			o = modules.Outcome{Status: modules.Failed, Message: fmt.Sprintf(
-				"the module %s panicked, which is a fault of rbdplay: %v\n%s", spec.Name, r, debug.Stack())}
+				"the module %s panicked, which is a fault of rbdplay: %v\n%s", l.spec.Name, r, debug.Stack())}
 		}
 	}()
-	m, problems := spec.Decode(args, contents)
+	m, problems := l.spec.Decode(args, l.contents)
 	if len(problems) > 0 {
 		var texts []string
 		for _, p := range problems {
@@ -303,10 +368,10 @@ func (s *server) item(ctx context.Context, c *call, i int, spec *modules.Spec, a
 		return modules.Outcome{Status: modules.Failed, Message: strings.Join(texts, "\n")}
 	}
 	send := func(m message) {
-		m.ID = c.id
-		_ = s.send(&m) // a lost controller ends ctx
+		m.ID = l.call.id
+		_ = l.tell(&m) // a lost controller ends ctx
 	}
-	host := observed{Host: s.hostOf(c), line: func(stream string, line []byte) {
+	host := observed{Host: l.host, line: func(stream string, line []byte) {
 		send(message{Output: &output{Item: i, Stream: stream, Text: string(line)}})
 	}}
 	return modules.Run(ctx, m, host, modules.Emit{

@@ -3,7 +3,6 @@ package sys
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -142,7 +141,7 @@ func inTheWay(t FileType) error {
 // throughTemporary lets something be made under a temporary name and then gives
 // it the name base. After an error nothing of it is left.
 func (f *folder) throughTemporary(base string, build func(temporary string) error) error {
-	temporary := ".rbdplay-" + rand.Text()
+	temporary := temporaryName()
 	err := build(temporary)
 	if err == nil {
 		err = again(func() error { return unix.Renameat(f.fd(), temporary, f.fd(), base) })

@@ -72,7 +72,15 @@ fuzz: ## each fuzz test for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: ## Go benchmarks of the hot paths
+bench: build ## rbdplay beside Ansible and mitogen on the lab; writes docs/benchmarks.md (Debian 12, root)
+	go run ./e2e/bench
+
+.PHONY: bench-short
+bench-short: build ## the same for every day: fewer parts, no page
+	go run ./e2e/bench -short
+
+.PHONY: bench-go
+bench-go: ## Go benchmarks of the hot paths
 	go test -run '^$$' -bench . -benchmem ./engine/... ./modules/...
 
 .PHONY: docs

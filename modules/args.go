@@ -93,8 +93,12 @@ var (
 	modeType    = reflect.TypeFor[*Mode]()
 )
 
-// Options reads the option list from the argument struct's tags.
+// Options is the option list, as the argument struct's tags say. A spec of a
+// registry has read them once; the list is the caller's to read only.
 func (s *Spec) Options() ([]Option, error) {
+	if s.options != nil {
+		return s.options, nil
+	}
 	if s.New == nil {
 		return nil, errors.New("has no arguments struct")
 	}
@@ -102,7 +106,7 @@ func (s *Spec) Options() ([]Option, error) {
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
 		return nil, fmt.Errorf("arguments must be a pointer to a struct, not %s", t)
 	}
-	var options []Option
+	options := []Option{}
 	for _, f := range reflect.VisibleFields(t.Elem()) {
 		if f.Anonymous || !f.IsExported() {
 			continue
@@ -256,7 +260,11 @@ func (s *Spec) fill(target reflect.Value, args map[string]any, contents Contents
 
 // find returns the value of o in args, by its name or an alias.
 func (o *Option) find(args map[string]any, used map[string]bool, problems *[]Problem) (value any, name string, given bool) {
-	for _, n := range append([]string{o.Name}, o.Aliases...) {
+	if v, ok := args[o.Name]; ok {
+		used[o.Name] = true
+		value, name, given = v, o.Name, true
+	}
+	for _, n := range o.Aliases {
 		v, ok := args[n]
 		if !ok {
 			continue
@@ -272,6 +280,9 @@ func (o *Option) find(args map[string]any, used map[string]bool, problems *[]Pro
 }
 
 func (s *Spec) unknown(args map[string]any, used map[string]bool, options []Option) []Problem {
+	if len(used) == len(args) {
+		return nil
+	}
 	var known []string
 	for _, o := range options {
 		known = append(append(known, o.Name), o.Aliases...)

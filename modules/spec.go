@@ -33,6 +33,8 @@ type Spec struct {
 	EditsFile bool
 	Returns   []Return
 	Examples  []Example
+
+	options []Option // read once, by NewRegistry
 }
 
 // Return documents one key of the result. Keys marked Run come only from doing
@@ -78,9 +80,11 @@ type Registry struct {
 func NewRegistry(specs ...Spec) (*Registry, error) {
 	r := &Registry{specs: map[string]*Spec{}}
 	for _, s := range specs {
-		if _, err := s.Options(); err != nil {
+		options, err := s.Options()
+		if err != nil {
 			return nil, fmt.Errorf("module %s: %w", s.Name, err)
 		}
+		s.options = options
 		for _, name := range append([]string{s.Name, "ansible.builtin." + s.Name}, s.Aliases...) {
 			if _, taken := r.specs[name]; taken {
 				return nil, fmt.Errorf("module %s: the name %s is taken twice", s.Name, name)

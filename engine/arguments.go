@@ -38,6 +38,9 @@ func (x *execution) prepare(ctx context.Context, h *host, it *item) error {
 	if it.env, err = x.task.Env(ctx, it.scope); err != nil {
 		return err
 	}
+	if it.async, err = x.async(ctx, it.scope); err != nil {
+		return err
+	}
 	options, err := x.task.Spec.Options()
 	if err != nil {
 		return err
@@ -54,6 +57,16 @@ func (x *execution) prepare(ctx context.Context, h *host, it *item) error {
 // checks reports whether the item runs on the shadow.
 func (x *execution) checks(ctx context.Context, s *scope.Scope) (bool, error) {
 	return x.task.CheckMode.Or(ctx, s, x.Check)
+}
+
+// async says whether the item is a job, and whether it is waited for.
+func (x *execution) async(ctx context.Context, s *scope.Scope) (*agent.Async, error) {
+	seconds, err := x.task.Async.Get(ctx, s)
+	if err != nil || seconds == 0 {
+		return nil, err
+	}
+	poll, err := x.task.Poll.Or(ctx, s, 15)
+	return &agent.Async{Seconds: seconds, Wait: poll > 0}, err
 }
 
 // doer is the name of the host that does the item.

@@ -26,6 +26,11 @@ func (x *execution) judge(ctx context.Context, h *host, it *item) {
 			}
 		}
 	}
+	if it.async != nil && it.check { // a shadow has no jobs
+		for _, key := range []string{"ansible_job_id", "started", "finished", "results_file"} {
+			it.registered[key] = expression.Unknown{Reason: x.unknown().Reason}
+		}
+	}
 	if o.Message != "" {
 		it.registered["msg"] = o.Message
 	}

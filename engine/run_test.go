@@ -117,7 +117,9 @@ func (l *lab) Connect(_ context.Context, target engine.Target, contents agent.So
 	if host == nil {
 		return nil, engine.Stats{}, fmt.Errorf("the test has no host %s", target.Host)
 	}
-	client, err := agent.NewLocal(l.registry, host, func(under sys.Host) sys.Host { return sys.NewShadow(under) }, contents)
+	client, err := agent.NewLocalWith(agent.ServeOptions{
+		Registry: l.registry, Host: host, Shadow: func(under sys.Host) sys.Host { return sys.NewShadow(under) }, Jobs: jobs{l, host},
+	}, contents)
 	if err != nil {
 		return nil, engine.Stats{}, err
 	}

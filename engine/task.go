@@ -67,6 +67,7 @@ type item struct {
 	delegate string
 	check    bool
 	env      map[string]string
+	async    *agent.Async // nil: not a job
 
 	begun      []change.Change // of a step that was begun and not done
 	outcome    modules.Outcome
@@ -278,7 +279,8 @@ func (x *execution) together(ctx context.Context, h *host, list []*item, show sh
 }
 
 func sameWay(a, b *item) bool {
-	return b.runner == a.runner && b.check == a.check && maps.Equal(a.env, b.env)
+	sameJob := (a.async == nil) == (b.async == nil) && (a.async == nil || *a.async == *b.async)
+	return b.runner == a.runner && b.check == a.check && sameJob && maps.Equal(a.env, b.env)
 }
 
 // oneByOne runs each item to its end before the next, with its attempts.
@@ -464,7 +466,7 @@ func (x *execution) call(ctx context.Context, h *host, list []*item, show showin
 		return
 	}
 	defer cancel()
-	t := agent.Task{Module: x.task.Spec.Name, Check: list[0].check, Fresh: list[0].check && !x.Check, Environment: list[0].env}
+	t := agent.Task{Module: x.task.Spec.Name, Check: list[0].check, Fresh: list[0].check && !x.Check, Environment: list[0].env, Async: list[0].async}
 	for _, it := range list {
 		t.Items = append(t.Items, it.args)
 		it.begun = nil

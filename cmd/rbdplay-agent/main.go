@@ -35,6 +35,8 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "--version":
 		_, err := fmt.Println("rbdplay-agent", build)
 		return err
+	case len(args) == 1 && args[0] == agent.JobArgument:
+		return job()
 	case len(args) > 0:
 		return errors.New("takes no arguments but --version; it is started by rbdplay")
 	}
@@ -53,5 +55,19 @@ func run(args []string) error {
 		Host:     sys.NewReal(),
 		Shadow:   func(under sys.Host) sys.Host { return sys.NewShadow(under) },
 		Build:    build,
+		Jobs:     agent.Detached{Program: "/proc/self/exe"},
 	})
+}
+
+// job does one task with async, which an agent hands over on standard input. It
+// heeds no hangup: the session that it was started in may end.
+func job() error {
+	registry, err := modules.All()
+	if err != nil {
+		return err
+	}
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return agent.RunJob(ctx, os.Stdin, registry, sys.NewReal())
 }

@@ -114,7 +114,10 @@ func (c *connector) local(t engine.Target, contents agent.Source) (agent.Runner,
 	if t.Become != "" && os.Geteuid() != 0 {
 		return nil, engine.Stats{}, fmt.Errorf("%s: become with connection: local needs rbdplay itself to run as root; use sudo rbdplay", t.Host)
 	}
-	client, err := agent.NewLocal(c.registry, sys.NewReal(), func(under sys.Host) sys.Host { return sys.NewShadow(under) }, contents)
+	client, err := agent.NewLocalWith(agent.ServeOptions{
+		Registry: c.registry, Host: sys.NewReal(), Shadow: func(under sys.Host) sys.Host { return sys.NewShadow(under) },
+		Jobs: agent.Detached{Program: "/proc/self/exe"},
+	}, contents)
 	if err != nil {
 		return nil, engine.Stats{}, err
 	}

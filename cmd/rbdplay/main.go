@@ -12,12 +12,19 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/modules"
+	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
 // version is set by the Makefile.
 var version = "unversioned"
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == agent.JobArgument { // a task with async and connection: local
+		os.Exit(runJob(os.Stdin, os.Stderr))
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -42,6 +49,22 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintln(stderr, "rbdplay:", err)
 	return exitWrong
+}
+
+// runJob is this program as the job of a local task: it outlives the run.
+func runJob(order io.Reader, stderr io.Writer) int {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	registry, err := modules.All()
+	if err == nil {
+		err = agent.RunJob(ctx, order, registry, sys.NewReal())
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "rbdplay:", err)
+		return exitWrong
+	}
+	return exitFine
 }
 
 // interruptible gives a context that the first SIGINT or SIGTERM ends; a second

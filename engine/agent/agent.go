@@ -20,6 +20,7 @@ type Task struct {
 	Fresh       bool             // with Check: on a new shadow, which knows of no earlier task
 	Stop        bool             // do not go on to the next item after one has failed
 	Environment map[string]string
+	Async       *Async // nil: not a job. A shadow has no jobs: with Check the task is planned on it.
 }
 
 // Event is something that happened to one item while a task runs. Exactly one of

@@ -29,6 +29,7 @@ type ServeOptions struct {
 	Host     sys.Host
 	Shadow   func(sys.Host) sys.Host // lays a shadow over Host, at the first task that checks
 	Build    string                  // digest of the program, for the banner
+	Jobs     Jobs                    // nil: tasks with async fail
 	// Silence overrides how long the controller may be silent.
 	Silence time.Duration
 	// Grace is how long a task may take to end after the controller has gone; 0
@@ -61,6 +62,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 		received = s.receive(ctx, in)
 		cancel(received)
 	}()
+	s.leaving = ctx
 	s.work.Go(func() { s.runTasks(ctx) })
 	<-ctx.Done()
 	err := s.end()
@@ -77,11 +79,12 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 
 type server struct {
 	ServeOptions
-	out   outbox
-	store *store
-	quit  context.CancelCauseFunc
-	tasks chan *call // wakes the worker; the tasks themselves wait in queue
-	work  sync.WaitGroup
+	out     outbox
+	store   *store
+	quit    context.CancelCauseFunc
+	tasks   chan *call // wakes the worker; the tasks themselves wait in queue
+	work    sync.WaitGroup
+	leaving context.Context // ends when the server does
 
 	mu        sync.Mutex
 	queue     []*call
@@ -297,7 +300,7 @@ func (s *server) tell(m *message) error {
 func (s *server) gather(loop *itemLoop) *sys.Gathered {
 	real, ok := s.Host.(*sys.Real)
 	task := loop.call.task
-	if !ok || !loop.spec.EditsFile || len(task.Items) < 2 || task.Check {
+	if !ok || !loop.spec.EditsFile || len(task.Items) < 2 || task.Check || task.Async != nil {
 		return nil
 	}
 	gathered := real.Gather(loop.release)
@@ -352,33 +355,50 @@ func (l *itemLoop) release(failure error) {
 	l.held = nil
 }
 
-func (l *itemLoop) item(ctx context.Context, i int, args map[string]any) (o modules.Outcome) {
-	defer func() {
-		if r := recover(); r != nil {
-			o = modules.Outcome{Status: modules.Failed, Message: fmt.Sprintf(
-				"the module %s panicked, which is a fault of rbdplay: %v\n%s", l.spec.Name, r, debug.Stack())}
-		}
-	}()
-	m, problems := l.spec.Decode(args, l.contents)
-	if len(problems) > 0 {
-		var texts []string
-		for _, p := range problems {
-			texts = append(texts, strings.TrimSuffix(p.Summary+"; "+p.Hint, "; "))
-		}
-		return modules.Outcome{Status: modules.Failed, Message: strings.Join(texts, "\n")}
+func (l *itemLoop) item(ctx context.Context, i int, args map[string]any) modules.Outcome {
+	m, failed := decodeArgs(l.spec, args, l.contents)
+	if failed != nil {
+		return *failed
 	}
 	send := func(m message) {
 		m.ID = l.call.id
 		_ = l.tell(&m) // a lost controller ends ctx
 	}
-	host := observed{Host: l.host, line: func(stream string, line []byte) {
-		send(message{Output: &output{Item: i, Stream: stream, Text: string(line)}})
-	}}
-	return modules.Run(ctx, m, host, modules.Emit{
+	emit := modules.Emit{
 		Planned: func(list []change.Change) { send(message{Planned: &changes{Item: i, Changes: list}}) },
 		Done:    func(list []change.Change) { send(message{Done: &changes{Item: i, Changes: list}}) },
-		Output:  host.line,
-	})
+		Output: func(stream string, line []byte) {
+			send(message{Output: &output{Item: i, Stream: stream, Text: string(line)}})
+		},
+	}
+	if l.call.task.Async != nil && !l.call.task.Check {
+		return l.job(ctx, l.call, l.spec.Name, args, emit)
+	}
+	return runModule(ctx, l.spec.Name, m, observed{Host: l.host, line: emit.Output}, emit)
+}
+
+// decodeArgs makes the module, or the outcome that says why it cannot.
+func decodeArgs(spec *modules.Spec, args map[string]any, contents modules.Contents) (modules.Module, *modules.Outcome) {
+	m, problems := spec.Decode(args, contents)
+	if len(problems) == 0 {
+		return m, nil
+	}
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, strings.TrimSuffix(p.Summary+"; "+p.Hint, "; "))
+	}
+	return nil, &modules.Outcome{Status: modules.Failed, Message: strings.Join(texts, "\n")}
+}
+
+// runModule is modules.Run, with a panic made a failure.
+func runModule(ctx context.Context, name string, m modules.Module, host sys.Host, emit modules.Emit) (o modules.Outcome) {
+	defer func() {
+		if r := recover(); r != nil {
+			o = modules.Outcome{Status: modules.Failed, Message: fmt.Sprintf(
+				"the module %s panicked, which is a fault of rbdplay: %v\n%s", name, r, debug.Stack())}
+		}
+	}()
+	return modules.Run(ctx, m, host, emit)
 }
 
 // hostOf is what a task runs on; its items share it.

@@ -73,7 +73,7 @@ func (o includeOptions) get(name string) (*syntax.Node, bool) {
 // importTasks reads the file now; its tasks take over everything the import says.
 func (l *loader) importTasks(a action, f *syntax.Fields, around surroundings) []Step {
 	known := append(slices.Concat(everywhere, insidePlay, []string{"notify"}), a.key.Text)
-	l.checkKeywords(f, "import_tasks", known, slices.Concat(taskKeywords, taskLater, loopKeywords()))
+	l.checkKeywords(f, "import_tasks", known, slices.Concat(taskKeywords, loopKeywords()))
 	o, ok := l.includeOptions("import_tasks", "file", a, f, []string{"file"})
 	if !ok {
 		return nil
@@ -148,7 +148,7 @@ func (l *loader) fileSteps(p location, at diag.Range, around surroundings) []Ste
 
 // newInclude reads what include_tasks and include_role share.
 func (l *loader) newInclude(what string, a action, f *syntax.Fields, o includeOptions, around surroundings) *Task {
-	l.checkKeywords(f, what, append(slices.Clone(includeKeywords), a.key.Text), slices.Concat(taskKeywords, taskLater, includeLater, loopKeywords()))
+	l.checkKeywords(f, what, append(slices.Clone(includeKeywords), a.key.Text), slices.Concat(taskKeywords, includeLater, loopKeywords()))
 	if around.handlers {
 		l.notYet(a.key.Range, "%s among handlers", what)
 	}

@@ -30,9 +30,8 @@ var (
 
 	taskOnly = []string{
 		"action", "local_action", "args", "register", "loop", "loop_control", "until", "retries", "delay",
-		"changed_when", "failed_when", "notify",
+		"changed_when", "failed_when", "notify", "async", "poll",
 	}
-	taskLater   = []string{"async", "poll"}
 	handlerOnly = []string{"listen"}
 
 	playKeywords  = slices.Concat(everywhere, playOnly)
@@ -74,7 +73,7 @@ func (l *loader) notYet(at diag.Range, format string, args ...any) {
 // laterModules are modules of ansible.builtin; one that the registry does not
 // know is refused as not supported yet rather than as unknown.
 var laterModules = []string{
-	"add_host", "apt", "apt_key", "apt_repository", "assemble", "async_status", "blockinfile", "command", "copy", "cron",
+	"add_host", "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
 	"deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find", "gather_facts",
 	"get_url", "getent", "git", "group", "group_by", "hostname", "include_vars", "iptables", "known_hosts", "lineinfile",
 	"mount_facts", "package", "package_facts", "pause", "ping", "pip", "raw", "reboot", "replace", "rpm_key", "script",

@@ -185,6 +185,8 @@ type Task struct {
 	Until       []*Condition
 	Retries     *Setting[int]           // nil: 3 when Until is given
 	Delay       *Setting[time.Duration] // nil: 5 s
+	Async       *Setting[int]           // seconds that a job may take; nil or 0: no job
+	Poll        *Setting[int]           // 0: the job is not waited for; nil: 15
 	ChangedWhen []*Condition            // nil: the module decides
 	FailedWhen  []*Condition
 	Notify      []*Notify

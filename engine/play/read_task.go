@@ -10,6 +10,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/syntax"
+	"github.com/rbdplay/rbdplay/modules"
 )
 
 // steps reads a list of tasks and blocks.
@@ -43,7 +44,7 @@ func (l *loader) step(f *syntax.Fields, around surroundings) []Step {
 }
 
 func (l *loader) block(f *syntax.Fields, around surroundings) []Step {
-	l.checkKeywords(f, "a block", blockKeywords, append(slices.Concat(taskOnly, taskLater), loopKeywords()...))
+	l.checkKeywords(f, "a block", blockKeywords, append(slices.Clone(taskOnly), loopKeywords()...))
 	if _, ok := f.Get("block"); !ok {
 		l.add(f.Node.Errorf("rescue and always belong to a block, and there is none").
 			WithHint("put the tasks they are for under \"block:\""))
@@ -99,7 +100,7 @@ type action struct {
 // action finds the key that names the module. ok is false when the fault has
 // been noted.
 func (l *loader) action(f *syntax.Fields, around surroundings) (action, bool) {
-	known := slices.Concat(taskKeywords, taskLater, everywhereLater, loopKeywords(), loopsLater)
+	known := slices.Concat(taskKeywords, everywhereLater, loopKeywords(), loopsLater)
 	if around.handlers {
 		known = append(known, handlerOnly...)
 	}
@@ -209,13 +210,42 @@ func (l *loader) task(f *syntax.Fields, around surroundings) []Step {
 		t.DelegateTo = &Setting[string]{Range: local.Range, name: "local_action", value: "localhost"}
 	}
 	l.arguments(t, a, f, around)
+	l.checkAsync(f, t)
 	return []Step{t}
+}
+
+// checkAsync refuses a job where there can be none: as with Ansible it has to do
+// without the controller, which runs some modules and has the files of others.
+func (l *loader) checkAsync(f *syntax.Fields, t *Task) {
+	if t.Async == nil {
+		if poll := f.Key("poll"); poll != nil {
+			l.add(poll.Errorf("poll without async").WithHint("add \"async:\" with the seconds that the task may take, or remove poll"))
+		}
+		return
+	}
+	if seconds, ok := t.Async.Literal(); ok && seconds == 0 {
+		return
+	}
+	if t.Spec.Place == modules.OnController {
+		l.add(f.Key("async").Errorf("%s runs on the controller and cannot be a job", t.Module).WithHint("remove async"))
+		return
+	}
+	options, err := t.Spec.Options()
+	if err != nil {
+		l.addError(t.Range, err)
+	}
+	for _, o := range options {
+		if slices.Contains([]string{"content", "template", "source", "tree"}, o.Type) {
+			l.add(f.Key("async").Errorf("%s takes files of the controller, which a job cannot ask for", t.Module).WithHint("remove async"))
+			return
+		}
+	}
 }
 
 // checkLater refuses the keywords of a task that are not supported yet.
 func (l *loader) checkLater(f *syntax.Fields) {
 	for _, name := range f.Names() {
-		if slices.Contains(taskLater, name) || slices.Contains(everywhereLater, name) || slices.Contains(loopsLater, name) {
+		if slices.Contains(everywhereLater, name) || slices.Contains(loopsLater, name) {
 			l.notYet(f.Key(name).Range, "the keyword %s", name)
 		}
 	}
@@ -268,6 +298,10 @@ func (l *loader) taskKeywords(f *syntax.Fields, t *Task, around surroundings) {
 			t.Retries = readSetting(l, "retries", n, asCount)
 		case "delay":
 			t.Delay = readSetting(l, "delay", n, asSeconds)
+		case "async":
+			t.Async = readSetting(l, "async", n, asCount)
+		case "poll":
+			t.Poll = readSetting(l, "poll", n, asCount)
 		case "changed_when":
 			t.ChangedWhen = l.conditions("changed_when", n)
 		case "failed_when":
@@ -494,7 +528,7 @@ var (
 )
 
 func (l *loader) meta(a action, f *syntax.Fields, around surroundings) []Step {
-	l.checkKeywords(f, "meta", append([]string{"name", "when", "tags", "vars", "action"}, a.name), slices.Concat(taskKeywords, taskLater, loopKeywords()))
+	l.checkKeywords(f, "meta", append([]string{"name", "when", "tags", "vars", "action"}, a.name), slices.Concat(taskKeywords, loopKeywords()))
 	text := a.rest
 	if text == "" && a.args != nil {
 		node := a.args

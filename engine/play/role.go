@@ -122,7 +122,7 @@ func (l *loader) roleParams(f *syntax.Fields) *scope.Vars {
 
 func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []Step {
 	known := append(slices.Concat(everywhere, insidePlay), a.key.Text)
-	l.checkKeywords(f, "import_role", known, slices.Concat(taskKeywords, taskLater, loopKeywords()))
+	l.checkKeywords(f, "import_role", known, slices.Concat(taskKeywords, loopKeywords()))
 	o, ok := l.includeOptions("import_role", "name", a, f, slices.DeleteFunc(slices.Clone(roleIncludeOptions), func(s string) bool { return s == "apply" }))
 	if !ok {
 		return nil

@@ -45,7 +45,7 @@ func (t *Task) settings() []interface{ uses() []string } {
 	settings := []interface{ uses() []string }{
 		t.Become, t.BecomeUser, t.BecomeMethod, t.Connection, t.RemoteUser, t.Port, t.CheckMode, t.Diff, t.NoLog,
 		t.RunOnce, t.IgnoreErrors, t.IgnoreUnreachable, t.AnyErrorsFatal, t.Throttle, t.Timeout, t.DelegateTo,
-		t.DelegateFacts, t.Retries, t.Delay, t.LoopControl.Pause, t.LoopControl.Extended,
+		t.DelegateFacts, t.Retries, t.Delay, t.Async, t.Poll, t.LoopControl.Pause, t.LoopControl.Extended,
 	}
 	if t.Include != nil {
 		settings = append(settings, t.Include.File, t.Include.Role)

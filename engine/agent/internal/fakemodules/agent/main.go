@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/agent/internal/fakemodules"
@@ -26,6 +28,11 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	if len(os.Args) == 2 && os.Args[1] == agent.JobArgument {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		return agent.RunJob(ctx, os.Stdin, registry, sys.NewReal())
+	}
 	build, err := agent.Digest("/proc/self/exe")
 	if err != nil {
 		return err
@@ -35,7 +42,20 @@ func run() error {
 		return err
 	}
 	return agent.Serve(context.Background(), in, out, agent.ServeOptions{
-		Registry: registry, Host: sys.NewReal(), Build: build,
+		Registry: registry, Host: athome{sys.NewReal()}, Build: build, Jobs: agent.Detached{Program: "/proc/self/exe"},
 		Shadow: func(under sys.Host) sys.Host { return sys.NewShadow(under) },
 	})
+}
+
+// athome lets the user live where the test's host has its home folder.
+type athome struct{ sys.Host }
+
+func (h athome) Users() sys.UserReader { return users{h.Host.Users()} }
+
+type users struct{ sys.UserReader }
+
+func (u users) UserByID(ctx context.Context, uid int) (sys.User, error) {
+	user, err := u.UserReader.UserByID(ctx, uid)
+	user.Home = os.Getenv("HOME")
+	return user, err
 }

@@ -26,6 +26,7 @@ type host struct {
 	// waits is set while check mode cannot know whether the tasks at hand are to run
 	// on the host: what they wait for.
 	waits string
+	begun bool // with strategy free: the task of StartAt was reached
 }
 
 // active reports whether the host still takes part in the play.

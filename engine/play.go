@@ -21,8 +21,9 @@ type playRun struct {
 	batch    []*host
 	notified map[*play.Handler]map[*host]notification
 	settings playSettings
-	ended    bool // meta: end_play or end_batch: no further steps of the batch
-	over     bool // meta: end_play: no further batches either
+	apart    *apart // nil: strategy linear
+	ended    bool   // meta: end_play or end_batch: no further steps of the batch
+	over     bool   // meta: end_play: no further batches either
 }
 
 // notification says that a handler is to run on a host, or with a reason that
@@ -148,16 +149,25 @@ func ordered(hosts []*host, order play.Order) []*host {
 func (p *playRun) runBatch(ctx context.Context) {
 	p.ended = false
 	p.showHosts()
-	if p.gathers() {
-		p.gatherFacts(ctx)
-	}
-	for _, stage := range p.play.Stages {
-		p.steps(ctx, stage.Steps, p.batch, false)
-		p.flushHandlers(ctx, p.batch, false)
+	if p.play.Strategy == play.Linear {
+		p.stages(ctx, p.batch)
+	} else {
+		p.eachApart(ctx)
 	}
 	stopping := func(h *host) bool { return h.failed && h.fault.fatal }
 	if p.lost() == len(p.batch) || slices.ContainsFunc(p.batch, stopping) {
 		p.stopped = true
+	}
+}
+
+// stages takes hosts through the play.
+func (p *playRun) stages(ctx context.Context, hosts []*host) {
+	if p.gathers() {
+		p.gatherFacts(ctx, hosts)
+	}
+	for _, stage := range p.play.Stages {
+		p.steps(ctx, stage.Steps, hosts, false)
+		p.flushHandlers(ctx, hosts, false)
 	}
 }
 
@@ -172,14 +182,14 @@ func (p *playRun) lost() int {
 	return lost
 }
 
-// gatherFacts runs setup on the batch, as a task of its own. As in Ansible it
+// gatherFacts runs setup on hosts, as a task of its own. As in Ansible it
 // does so even if the run starts at a later task, which may need the facts.
-func (p *playRun) gatherFacts(ctx context.Context) {
+func (p *playRun) gatherFacts(ctx context.Context, hosts []*host) {
 	spec, _ := p.Registry.Find("setup")
 	p.task(ctx, &play.Task{
 		Inherited: p.play.Inherited, Name: "Gathering Facts", Module: "setup", Range: p.play.Range,
 		Action: play.RunModule, Spec: spec, Args: &play.Arguments{Range: p.play.Range},
-	}, activeOf(p.batch), false, false)
+	}, activeOf(hosts), false, false)
 }
 
 // showHosts updates ansible_play_hosts and ansible_play_batch.

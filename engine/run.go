@@ -237,13 +237,13 @@ func anys(list []string) []any {
 }
 
 // selected reports whether the task is to run: by its tags, and by the task that
-// the run starts at.
-func (r *run) selected(t *play.Task) bool {
-	if !r.started {
+// the run starts at. started is set when that is reached.
+func (r *run) selected(t *play.Task, started *bool) bool {
+	if !*started {
 		if t.ID != r.StartAt.ID {
 			return false
 		}
-		r.started = true
+		*started = true
 	}
 	return r.Selection.Selects(t.Tags)
 }

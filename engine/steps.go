@@ -30,7 +30,7 @@ func (p *playRun) steps(ctx context.Context, list []play.Step, hosts []*host, re
 		case *play.Block:
 			p.block(ctx, step, active, rescued)
 		case *play.Task:
-			if p.selected(step) {
+			if p.selected(step, p.startedFor(active)) {
 				p.step(ctx, step, active, rescued)
 			}
 		}
@@ -101,7 +101,7 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 		p.broken(ctx, t, hosts, err, rescued)
 		return
 	}
-	if once {
+	if once && p.apart == nil {
 		targets = hosts[:1]
 	}
 	width, err := p.width(ctx, t, first, len(targets))
@@ -109,8 +109,12 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 		p.broken(ctx, t, hosts, err, rescued)
 		return
 	}
+	if p.apart != nil {
+		p.warnApart(t, once)
+	}
 	x := p.start(ctx, t, targets, rescued, handler)
 	ends := make([]*taskEnd, len(targets))
+	leave := p.letOthersGo(ctx, t, width)
 	group := errgroup.Group{}
 	group.SetLimit(width)
 	for i, h := range targets {
@@ -120,6 +124,7 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 		})
 	}
 	_ = group.Wait() // never an error, see above
+	leave()
 	p.settle(ctx, t, hosts, targets, ends, rescued)
 }
 
@@ -144,6 +149,9 @@ func (p *playRun) start(ctx context.Context, t *play.Task, hosts []*host, rescue
 // width is how many hosts a task works for at a time.
 func (p *playRun) width(ctx context.Context, t *play.Task, s *scope.Scope, hosts int) (int, error) {
 	width := hosts
+	if p.apart != nil {
+		width = len(p.batch)
+	}
 	if p.Forks > 0 {
 		width = min(width, p.Forks)
 	}
@@ -209,7 +217,7 @@ func (p *playRun) noticeFatal(ctx context.Context, t *play.Task, ends []*taskEnd
 	i := slices.IndexFunc(ends, func(e *taskEnd) bool {
 		return !e.ignored && (e.status == modules.Unreachable || e.status == modules.Failed && !rescued)
 	})
-	if i < 0 {
+	if i < 0 || p.apart != nil { // as with Ansible, which warns
 		return
 	}
 	fatal := !rescued && p.settings.maxFail >= 0 && float64(p.lost())*100/float64(len(p.batch)) > p.settings.maxFail

@@ -42,13 +42,14 @@ type Play struct {
 	Range diag.Range
 	Hosts *Hosts
 
-	GatherFacts   *Setting[bool]    // nil: not said, which means yes
-	Layers        []scope.Layer     // vars, vars_files, and the public variables of its roles; weakest first
-	Roles         []*Role           // every role that the play uses without asking at run time
-	Stages        []Stage           // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each
-	Handlers      []*Handler        // in the order in which they run
-	Serial        []BatchSize       // nil: all hosts at once
-	Order         Order             // of the hosts
+	GatherFacts   *Setting[bool] // nil: not said, which means yes
+	Layers        []scope.Layer  // vars, vars_files, and the public variables of its roles; weakest first
+	Roles         []*Role        // every role that the play uses without asking at run time
+	Stages        []Stage        // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each
+	Handlers      []*Handler     // in the order in which they run
+	Serial        []BatchSize    // nil: all hosts at once
+	Order         Order          // of the hosts
+	Strategy      Strategy
 	MaxFail       *Setting[float64] // max_fail_percentage; nil: not said
 	ForceHandlers *Setting[bool]    // run notified handlers of failed hosts too
 	Inherited     Inherited         // what gather_facts runs with
@@ -70,6 +71,16 @@ const (
 	SortedOrder           Order = "sorted"
 	ReverseSortedOrder    Order = "reverse_sorted"
 	ShuffledOrder         Order = "shuffle"
+)
+
+// Strategy says which hosts wait for which.
+type Strategy string
+
+// The strategies.
+const (
+	Linear     Strategy = "" // nobody begins a task before everybody has ended the one before
+	Free       Strategy = "free"
+	HostPinned Strategy = "host_pinned" // free, and a host keeps its place until it has ended the play
 )
 
 // Hosts is the value of a play's `hosts:`.

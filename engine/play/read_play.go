@@ -89,19 +89,26 @@ func (l *loader) playSettings(f *syntax.Fields, p *Play) {
 		p.Order = l.order(node)
 	}
 	if node, ok := f.Get("strategy"); ok {
-		l.strategy(node)
+		p.Strategy = l.strategy(node)
 	}
 }
 
-func (l *loader) strategy(n *syntax.Node) {
-	name, ok := l.literalText(n, "strategy")
-	switch {
-	case !ok || name == "linear" || name == "ansible.builtin.linear":
-	case slices.Contains(laterStrategies, name):
-		l.notYet(n.Range, "the strategy %s", name)
-	default:
-		l.add(n.Errorf("there is no strategy %s", name).WithHint(diag.DidYouMean(name, append([]string{"linear"}, laterStrategies...))))
+func (l *loader) strategy(n *syntax.Node) Strategy {
+	text, ok := l.literalText(n, "strategy")
+	if !ok {
+		return Linear
 	}
+	known := []string{"linear", "free", "host_pinned"}
+	switch name := strings.TrimPrefix(text, "ansible.builtin."); name {
+	case "linear":
+	case string(Free), string(HostPinned):
+		return Strategy(name)
+	case "debug":
+		l.add(n.Errorf("there is no debugger, so no strategy debug").WithHint("use linear; rbdplay run --step asks before each task"))
+	default:
+		l.add(n.Errorf("there is no strategy %s; it is one of %s", text, strings.Join(known, ", ")).WithHint(diag.DidYouMean(text, known)))
+	}
+	return Linear
 }
 
 func (l *loader) order(n *syntax.Node) Order {

@@ -104,7 +104,7 @@ func (l *loader) strategy(n *syntax.Node) Strategy {
 	case string(Free), string(HostPinned):
 		return Strategy(name)
 	case "debug":
-		l.add(n.Errorf("there is no debugger, so no strategy debug").WithHint("use linear; rbdplay run --step asks before each task"))
+		l.add(n.Errorf("there is no debugger, so no strategy debug").WithHint("use linear"))
 	default:
 		l.add(n.Errorf("there is no strategy %s; it is one of %s", text, strings.Join(known, ", ")).WithHint(diag.DidYouMean(text, known)))
 	}

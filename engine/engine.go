@@ -25,7 +25,7 @@ type Options struct {
 	Playbook    *play.Playbook
 	Inventory   *inventory.Inventory
 	Registry    *modules.Registry
-	Environment *expression.Environment // nil: expression.Builtins()
+	Environment *expression.Environment // nil: lookup.Environment(nil)
 	Connector   Connector
 	Sink        event.Sink
 	Check, Diff bool

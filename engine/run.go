@@ -10,6 +10,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/event"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/inventory"
@@ -40,6 +41,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 		return Summary{}, err
 	}
 	defer r.links.close()
+	ctx = expression.WithWarnings(ctx, func(text string) { r.emit(event.Message{Text: text, Warning: true}) })
 	began := time.Now()
 	r.emit(event.RunStart{Playbook: o.Playbook.Name, Check: o.Check, Diff: o.Diff, Started: began})
 	for i, p := range o.Playbook.Plays {
@@ -64,7 +66,7 @@ func Hosts(ctx context.Context, o Options) ([][]string, error) {
 // the hosts of each play.
 func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 	if o.Environment == nil {
-		o.Environment = expression.Builtins()
+		o.Environment = lookup.Environment(nil)
 	}
 	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), secrets: &redactor{sink: o.Sink}}
 	r.links = newLinks(o.Connector, r.contents, r.emit)
@@ -73,7 +75,7 @@ func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 	extra, faults := scope.FromText(o.Environment, o.ExtraVars, diag.Range{File: "--extra-vars"})
 	found = append(found, faults...)
 	r.vars, faults = scope.NewRun(o.Environment, o.Inventory, scope.Options{
-		Extra: extra, Check: o.Check, Diff: o.Diff, PlaybookDir: o.Playbook.Dir,
+		Extra: extra, Check: o.Check, Diff: o.Diff, PlaybookDir: o.Playbook.Dir, Asker: o.Playbook.Asker(),
 		Magic: map[string]any{"ansible_run_tags": runTags(o.Selection.Tags), "ansible_skip_tags": anys(o.Selection.Skip)},
 	})
 	found = append(found, faults...)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine"
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
@@ -65,11 +67,13 @@ type loaded struct {
 	registry  *modules.Registry
 	sources   *diag.Sources
 	extra     map[string]any
+
+	environment *expression.Environment
 }
 
 // load reads and checks everything; faults are printed, all of them.
 func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, error) {
-	l := &loaded{sources: &diag.Sources{}}
+	l := &loaded{sources: &diag.Sources{}, environment: lookup.Environment(controller{})}
 	var err error
 	if l.registry, err = modules.All(); err != nil {
 		return nil, err
@@ -82,7 +86,7 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	if err != nil {
 		found.AddError(diag.Range{}, err)
 	} else {
-		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Disk: os.DirFS("/"), Sources: l.sources})
+		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), Sources: l.sources})
 		found = append(found, faults...)
 	}
 	l.inventory, faults = inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})

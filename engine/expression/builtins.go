@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -120,66 +121,134 @@ func nowFunction(c *Call) (any, error) {
 }
 
 // Lookup finds values outside the expression: in a file, the environment, the
-// scope. terms are the positional arguments behind its name. It is called again
-// for every evaluation, and waits no longer than ctx.
-type Lookup func(ctx context.Context, scope Scope, terms []any, options map[string]any) ([]any, error)
+// scope.
+type Lookup struct {
+	// Find makes the values. terms are the positional arguments behind its name. It
+	// is called again for every evaluation, and waits no longer than ctx. An Unknown
+	// among the values makes the result unknown.
+	Find func(ctx context.Context, scope Scope, terms []any, options map[string]any) ([]any, error)
+	// Options are the keyword arguments it knows besides wantlist and errors.
+	Options []string
+}
+
+// Asking is a Scope that knows who asks, for lookups that depend on it.
+type Asking interface {
+	Asker() any
+}
 
 // WithLookups returns an Environment in which lookup, query and q know the given
-// lookups. Their names are checked when an expression is compiled.
+// lookups. Their names and options are checked when an expression is compiled.
 func (e *Environment) WithLookups(lookups map[string]Lookup) *Environment {
-	check := func(_ *Environment, args []any) error {
+	check := func(_ *Environment, args []any, names []string) error {
 		name, ok := firstOf(args).(string)
-		if !ok || lookups[shortName(name)] != nil {
+		if !ok {
 			return nil
 		}
-		return &argumentError{message: fmt.Sprintf("there is no lookup %q", name), hint: diag.DidYouMean(shortName(name), mapKeys(lookups))}
+		lookup, err := findLookup(lookups, name)
+		if err != nil {
+			return err
+		}
+		return lookup.checkOptions(name, names)
 	}
 	definition := func(list bool) Definition {
 		return Definition{Signature: "name, *terms, **options", check: check, Function: func(c *Call) (any, error) {
 			return c.lookup(lookups, list)
 		}}
 	}
-	return e.WithFunctions(map[string]Definition{"lookup": definition(false), "query": definition(true), "q": definition(true)})
+	changed := e.WithFunctions(map[string]Definition{"lookup": definition(false), "query": definition(true), "q": definition(true)})
+	changed.lookups = lookups
+	return changed
+}
+
+// Lookup gives a lookup by its name, for those who call it themselves.
+func (e *Environment) Lookup(name string) (Lookup, bool) {
+	lookup, ok := e.lookups[shortName(name)]
+	return lookup, ok
+}
+
+func findLookup(lookups map[string]Lookup, name string) (Lookup, error) {
+	if lookup, ok := lookups[shortName(name)]; ok {
+		return lookup, nil
+	}
+	if slices.Contains(laterLookups, shortName(name)) {
+		return Lookup{}, &argumentError{message: fmt.Sprintf("the lookup %q is not supported yet", name)}
+	}
+	return Lookup{}, &argumentError{message: fmt.Sprintf("there is no lookup %q", name), hint: diag.DidYouMean(shortName(name), mapKeys(lookups))}
+}
+
+// checkOptions refuses what the lookup would ignore.
+func (l Lookup) checkOptions(name string, given []string) error {
+	known := append([]string{"wantlist", "errors"}, l.Options...)
+	for _, option := range given {
+		if !slices.Contains(known, option) && !strings.HasPrefix(option, "*") {
+			return &argumentError{message: fmt.Sprintf("the lookup %q has no option %s", name, option), hint: diag.DidYouMean(option, known)}
+		}
+	}
+	return nil
+}
+
+// warnings is the context's way to tell of what errors='warn' lets pass.
+type warnings struct{}
+
+// WithWarnings gives those who evaluate a way to warn. warn is called from many
+// goroutines.
+func WithWarnings(ctx context.Context, warn func(text string)) context.Context {
+	return context.WithValue(ctx, warnings{}, warn)
 }
 
 // lookup obeys the options every lookup has: wantlist, and errors=strict, warn
 // or ignore.
 func (c *Call) lookup(lookups map[string]Lookup, wantList bool) (any, error) {
-	name := shortName(Text(c.Args[0]))
-	find := lookups[name]
-	if find == nil {
-		return nil, &argumentError{message: fmt.Sprintf("there is no lookup %q", name), hint: diag.DidYouMean(name, mapKeys(lookups))}
+	name := Text(c.Args[0])
+	lookup, err := findLookup(lookups, name)
+	if err == nil {
+		err = lookup.checkOptions(name, mapKeys(c.Named))
+	}
+	if err != nil {
+		return nil, err
 	}
 	options := map[string]any{}
-	errorsOption := "strict"
+	onError := "strict"
 	for key, value := range c.Named {
 		switch key {
 		case "wantlist":
 			wantList = Truthy(value)
 		case "errors":
-			errorsOption = Text(value)
+			onError = Text(value)
 		default:
 			options[key] = value
 		}
 	}
-	values, err := find(c.Context(), c.Scope(), c.Rest, options)
-	if err != nil && (errorsOption == "strict" || c.Context().Err() != nil) {
-		return nil, fmt.Errorf("lookup '%s': %w", name, err)
+	if !slices.Contains([]string{"strict", "warn", "ignore"}, onError) {
+		return nil, fmt.Errorf("errors is strict, warn or ignore, found %q", onError)
 	}
-	if err != nil {
-		values = nil
+	values, err := lookup.Find(c.Context(), c.Scope(), c.Rest, options)
+	if err != nil && (onError == "strict" || c.Context().Err() != nil) {
+		return nil, fmt.Errorf("%s: %w", shortName(name), err)
 	}
-	return lookupResult(values, wantList, err != nil)
+	if err == nil {
+		return lookupResult(values, wantList)
+	}
+	if onError == "warn" {
+		if warn, ok := c.Context().Value(warnings{}).(func(string)); ok {
+			warn(fmt.Sprintf("%s: lookup %s: %v", c.Range(), shortName(name), err))
+		}
+	}
+	if wantList {
+		return []any{}, nil
+	}
+	return nil, nil
 }
 
 // lookupResult is the list, or without wantlist one value or texts joined by
 // commas, as Ansible gives them.
-func lookupResult(values []any, wantList, failed bool) (any, error) {
+func lookupResult(values []any, wantList bool) (any, error) {
+	if u := findUnknown(values); u != nil {
+		return *u, nil
+	}
 	switch {
-	case wantList:
+	case wantList || len(values) == 0:
 		return append([]any{}, values...), nil
-	case failed:
-		return nil, nil
 	case len(values) == 1:
 		return values[0], nil
 	}

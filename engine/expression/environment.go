@@ -48,8 +48,8 @@ type Definition struct {
 	TakesUnknown   bool // the input and arguments may be Unknown
 
 	// check looks at a call when it is compiled. Arguments that are not constants
-	// are notConstant.
-	check      func(e *Environment, args []any) error
+	// are notConstant. names are those of the keyword arguments.
+	check      func(e *Environment, args []any, names []string) error
 	parameters *parameters
 }
 
@@ -59,6 +59,7 @@ type Environment struct {
 	filters   map[string]*Definition
 	tests     map[string]*Definition
 	functions map[string]*Definition
+	lookups   map[string]Lookup
 }
 
 // WithFilters returns an Environment with further filters. It panics on a

@@ -31,6 +31,7 @@ var dataFilters = map[string]Definition{
 	"checksum":        text(func(s string) string { return hex.EncodeToString(digest("sha1", s)) }),
 	"sha1":            text(func(s string) string { return hex.EncodeToString(digest("sha1", s)) }),
 	"md5":             text(func(s string) string { return hex.EncodeToString(digest("md5", s)) }),
+	"password_hash":   {Signature: "hashtype='sha512', salt=none, salt_size=none, rounds=none, ident=none", Function: passwordHashFilter},
 	"to_uuid":         {Signature: "namespace='361E6D51-FAEC-444A-9079-341386DA8E2E'", Function: uuidFilter},
 	"to_json":         {Signature: "indent=none, sort_keys=false, ensure_ascii=true, separators=none", Function: jsonFilter},
 	"to_nice_json":    {Signature: "indent=4, sort_keys=true, ensure_ascii=true, separators=none", Function: jsonFilter},

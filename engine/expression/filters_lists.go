@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"sort"
 	"strings"
@@ -370,31 +369,28 @@ func reverseFilter(c *Call) (any, error) {
 	return reversed, nil
 }
 
-// source gives random numbers; the same ones for the same seed, though not
-// Python's.
-func source(seed any) *rand.Rand {
-	if seed == nil {
-		return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // an order, not a secret
-	}
-	var key [32]byte
-	copy(key[:], digest("sha256", Text(seed)))
-	return rand.New(rand.NewChaCha8(key)) //nolint:gosec // same
-}
-
 func shuffleFilter(c *Call) (any, error) {
+	random, err := NewRandom(c.Args[0])
+	if err != nil {
+		return nil, err
+	}
 	items, err := c.items()
 	if err != nil {
 		return nil, err
 	}
 	shuffled := slices.Clone(items)
-	source(c.Args[0]).Shuffle(len(shuffled), func(i, j int) {
+	for i := len(shuffled) - 1; i > 0; i-- { // in Python's order
+		j := random.Below(i + 1)
 		shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
-	})
+	}
 	return shuffled, nil
 }
 
 func randomFilter(c *Call) (any, error) {
-	random := source(c.Args[2])
+	random, err := NewRandom(c.Args[2])
+	if err != nil {
+		return nil, err
+	}
 	end, _, whole, ok := number(c.Input)
 	if !ok || !whole {
 		items, err := c.items()
@@ -404,7 +400,7 @@ func randomFilter(c *Call) (any, error) {
 		if len(items) == 0 {
 			return nil, errors.New("there is nothing to choose from")
 		}
-		return items[random.IntN(len(items))], nil
+		return items[random.Below(len(items))], nil
 	}
 	start, step := 0, 1
 	for i, into := range []*int{&start, &step} {
@@ -419,19 +415,19 @@ func randomFilter(c *Call) (any, error) {
 	if step < 1 || start >= end {
 		return nil, errors.New("the range is empty")
 	}
-	return start + step*random.IntN((end-start+step-1)/step), nil
+	return start + step*random.Below((end-start+step-1)/step), nil
 }
 
 // checkMap refuses map('no such filter') when the expression is compiled.
-func checkMap(e *Environment, args []any) error {
+func checkMap(e *Environment, args []any, _ []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	return e.knows("filter", e.filters, args[0])
 }
 
-func checkTest(position int) func(*Environment, []any) error {
-	return func(e *Environment, args []any) error {
+func checkTest(position int) func(*Environment, []any, []string) error {
+	return func(e *Environment, args []any, _ []string) error {
 		if len(args) <= position {
 			return nil
 		}
@@ -446,6 +442,9 @@ func (e *Environment) knows(what string, known map[string]*Definition, name any)
 	text, ok := name.(string)
 	if !ok || known[shortName(text)] != nil || known[text] != nil {
 		return nil
+	}
+	if slices.Contains(later[what], shortName(text)) {
+		return &argumentError{message: fmt.Sprintf("the %s %q is not supported yet", what, text)}
 	}
 	return &argumentError{
 		message: fmt.Sprintf("there is no %s %q", what, text),

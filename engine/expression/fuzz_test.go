@@ -109,12 +109,12 @@ func TestOrder(t *testing.T) {
 // options obeyed.
 func TestLookups(t *testing.T) {
 	env := expression.Builtins().WithLookups(map[string]expression.Lookup{
-		"words": func(_ context.Context, _ expression.Scope, terms []any, options map[string]any) ([]any, error) {
+		"words": {Options: []string{"fail"}, Find: func(_ context.Context, _ expression.Scope, terms []any, options map[string]any) ([]any, error) {
 			if options["fail"] == true {
 				return nil, errors.New("no luck")
 			}
 			return terms, nil
-		},
+		}},
 	})
 	for source, want := range map[string]any{
 		"lookup('words', 'a', 'b')": "a,b", "query('words', 'a')": []any{"a"}, "lookup('words', 'a', wantlist=true)": []any{"a"}, "q('ansible.builtin.words', 1)": []any{1},
@@ -129,8 +129,22 @@ func TestLookups(t *testing.T) {
 			t.Errorf("%s: %v, %v", source, got, err)
 		}
 	}
-	if _, err := env.Compile("lookup('wrds')", nil); err == nil || !strings.Contains(err.Error(), `there is no lookup "wrds" (did you mean "words"?)`) {
-		t.Error(err)
+	for source, want := range map[string]string{
+		"lookup('wrds')": `there is no lookup "wrds" (did you mean "words"?)`, "lookup('words', fial=true)": `the lookup "words" has no option fial (did you mean "fail"?)`,
+		"query('ansible.builtin.url', 'x')": `the lookup "ansible.builtin.url" is not supported yet`,
+	} {
+		if _, err := env.Compile(source, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	warned := ""
+	warning, err := env.Compile("query('words', fail=true, errors='warn')", diag.InText("w.yml", "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := warning.Evaluate(expression.WithWarnings(t.Context(), func(text string) { warned = text }), vars)
+	if err != nil || !expression.Equal(got, []any{}) || warned != "w.yml:1:1: lookup words: no luck" {
+		t.Error(got, err, warned)
 	}
 	e, err := env.Compile("lookup('words', fail=true)", nil)
 	if err != nil {

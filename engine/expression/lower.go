@@ -253,6 +253,9 @@ func (l *lowering) define(what string, s *site, known map[string]*Definition, ar
 	if !ok {
 		definition, ok = known[s.name]
 	}
+	if !ok && slices.Contains(later[what], shortName(s.name)) {
+		panic(&syntaxError{start: s.start, end: s.start + len(s.name), message: fmt.Sprintf("the %s %q is not supported yet", what, s.name)})
+	}
 	if !ok {
 		panic(&syntaxError{
 			start: s.start, end: s.start + len(s.name),
@@ -266,7 +269,7 @@ func (l *lowering) define(what string, s *site, known map[string]*Definition, ar
 	}
 	err := definition.parameters.bind(&Call{}, make([]any, len(args.values)), named(args.names))
 	if err == nil && definition.check != nil {
-		err = definition.check(l.env, constants(args))
+		err = definition.check(l.env, constants(args), keywordsOf(args))
 	}
 	if fault, ok := errors.AsType[*argumentError](err); ok {
 		panic(&syntaxError{
@@ -290,6 +293,11 @@ func constants(args arguments) []any {
 		values = append(values, value)
 	}
 	return values
+}
+
+// keywordsOf are the names of the keyword arguments.
+func keywordsOf(args arguments) []string {
+	return slices.DeleteFunc(slices.Clone(args.names), func(name string) bool { return name == "" })
 }
 
 func named(names []string) []string {

@@ -334,7 +334,7 @@ var regexFilters = map[string]Definition{
 }
 
 // checkPattern compiles a pattern that is written out, before anything runs.
-func checkPattern(_ *Environment, args []any) error {
+func checkPattern(_ *Environment, args []any, _ []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -457,4 +457,14 @@ func regexTest(signature, kind string) Definition {
 		m, err := p.find(text)
 		return m != nil, err
 	}}
+}
+
+// Matches reports whether a regular expression of Python's matches somewhere in
+// text.
+func Matches(pattern, text string) (bool, error) {
+	p, err := compilePattern(patternKey{source: pattern})
+	if err != nil {
+		return false, err
+	}
+	return p.re.MatchString(text)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
@@ -182,7 +183,7 @@ func (a *ArgumentSpec) checkInside(ctx context.Context, o argumentOption, name s
 		return
 	}
 	entries := map[string]any{}
-	if err := pairs(ctx, value, func(key string, one any) { entries[key] = one }); err != nil {
+	if err := lookup.Pairs(ctx, value, func(key string, one any) { entries[key] = one }); err != nil {
 		found.AddError(o.at, err)
 		return
 	}

@@ -9,16 +9,13 @@ import (
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/template"
 )
 
 // File is a file or folder of the controller that a task uses.
-type File struct {
-	FS      fs.FS
-	Path    string // within FS
-	Display string // for messages
-}
+type File = lookup.File
 
 // FindFile finds a source of the task as Ansible does: in the folder dir
 // ("files", "templates", "vars") of its role, of the roles that depend on it, and
@@ -67,7 +64,7 @@ func (s *fileSearch) find(dir, name string, at diag.Range) (File, error) {
 			return File{}, diag.New(at, "%s: cannot be looked at: %s", p.display, reason(err)).WithCause(err)
 		}
 		if there {
-			return File{FS: p.fsys, Path: p.path, Display: p.display}, nil
+			return p.file(), nil
 		}
 		looked = appendNew(looked, p.display)
 	}

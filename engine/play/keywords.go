@@ -44,7 +44,7 @@ var (
 	includeKeywords    = []string{"name", "vars", "tags", "when", "args"}
 	includeLater       = []string{"loop", "loop_control", "register", "until", "timeout", "run_once", "no_log", "ignore_errors"}
 	importPlaybookKeys = []string{"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"}
-	loopsLater         = []string{"with_ini", "with_fileglob", "with_first_found", "with_lines", "with_inventory_hostnames", "with_template", "with_url", "with_vars", "with_env", "with_pipe", "with_password", "with_cartesian", "with_varnames"}
+	loopsLater         = []string{"with_url", "with_config", "with_unvault"}
 )
 
 // checkKeywords reports the keys that may not stand in a mapping: those that

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 	"github.com/rbdplay/rbdplay/engine/template"
@@ -38,7 +39,7 @@ func OnDisk(disk fs.FS, absolute, name string) Source {
 
 // Options are what loading needs besides the playbook.
 type Options struct {
-	// Environment compiles the expressions; nil means expression.Builtins().
+	// Environment compiles the expressions; nil means lookup.Environment(nil).
 	Environment *expression.Environment
 	// Disk is the controller's file system from its root on, where absolute paths
 	// of sources lead; nil refuses them.
@@ -59,13 +60,14 @@ func Load(ctx context.Context, source Source, registry *modules.Registry, option
 		defaults: map[string]*scope.Vars{},
 	}
 	if l.env == nil {
-		l.env = expression.Builtins()
+		l.env = lookup.Environment(nil)
 	}
 	if l.sources == nil {
 		l.sources = &diag.Sources{}
 	}
 	at := location{fsys: source.FS, path: path.Clean(source.Path), display: cmp.Or(source.Display, source.Path), disk: source.Disk}
 	l.playbook = &Playbook{Name: at.display, Dir: at.dir().variable()}
+	l.playbook.files = &fileSearch{loader: l, dir: at.dir(), home: at.dir()}
 	l.playbookFile(at, surroundings{}, diag.Range{})
 	l.addError(diag.Range{}, ctx.Err())
 	l.playbook.Tags = l.playbook.allTags()

@@ -34,6 +34,8 @@ type Playbook struct {
 	// Tags lists every tag that any task has, sorted; always and never are left
 	// out.
 	Tags []string
+
+	files *fileSearch // beside the playbook
 }
 
 // Play is one play. Its tasks already carry what they inherit.
@@ -273,7 +275,9 @@ func (t *Task) Place() diag.Range { return t.Range }
 func (b *Block) Place() diag.Range { return b.Range }
 
 // Scope is the scope of the task on a host: its variables before those of s.
-func (t *Task) Scope(s *scope.Scope) *scope.Scope { return s.WithLayers(t.Layers) }
+func (t *Task) Scope(s *scope.Scope) *scope.Scope {
+	return s.WithLayers(t.Layers).Asking(&asker{files: t.files, task: t})
+}
 
 // Title is the task's name as shown: rendered, as far as it can be; the module's
 // name when it has none. It never fails: what cannot be rendered stands as

@@ -20,6 +20,7 @@ type Options struct {
 	Extra       *Vars // -e
 	Check, Diff bool
 	PlaybookDir string
+	Asker       any // who asks outside of tasks (see Scope.Asking); nil: nobody
 	// Magic holds further magic variables of the whole run, such as
 	// ansible_run_tags. They are never rendered.
 	Magic map[string]any
@@ -41,6 +42,9 @@ func NewRun(env *expression.Environment, inv *inventory.Inventory, o Options) (*
 	r := &Run{inventory: inv, hosts: map[string]*Host{}, groups: groupsOf(inv)}
 	r.hostvars.run = r
 	r.root = (*Scope)(nil).With(ExtraVars, o.Extra).With(Magic, r.magic(o))
+	if o.Asker != nil {
+		r.root = r.root.Asking(o.Asker)
+	}
 	c := compiler{env: env, done: map[*inventory.Variable]variable{}}
 	hosts := inv.Hosts()
 	local, _ := inv.Host("localhost")

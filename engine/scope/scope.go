@@ -17,6 +17,7 @@ type Scope struct {
 	outer  *Scope
 	level  Level
 	source frameSource
+	asker  any
 }
 
 // With puts variables before s and returns the new scope; s stays as it is. It
@@ -40,6 +41,22 @@ func (s *Scope) WithLayers(layers []Layer) *Scope {
 		s = s.With(layer.Level, layer.Vars)
 	}
 	return s
+}
+
+// Asking returns s for who asks: the task, or the playbook, whose expressions are
+// evaluated with it. Lookups find out by Asker.
+func (s *Scope) Asking(asker any) *Scope {
+	return &Scope{outer: s, source: (*Vars)(nil), asker: asker}
+}
+
+// Asker implements expression.Asking: the innermost of those named by Asking.
+func (s *Scope) Asker() any {
+	for frame := s; frame != nil; frame = frame.outer {
+		if frame.asker != nil {
+			return frame.asker
+		}
+	}
+	return nil
 }
 
 // find is the variable that counts: the highest level, then the innermost.
@@ -151,4 +168,7 @@ func (s *Scope) Names() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
-var _ expression.Scope = (*Scope)(nil)
+var (
+	_ expression.Scope  = (*Scope)(nil)
+	_ expression.Asking = (*Scope)(nil)
+)

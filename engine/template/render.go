@@ -64,6 +64,14 @@ func (l *layer) Lookup(ctx context.Context, name string) (any, bool, error) {
 	return l.below.Lookup(ctx, name)
 }
 
+// Asker implements expression.Asking: who asks is who asked for the template.
+func (l *layer) Asker() any {
+	if below, ok := l.below.(expression.Asking); ok {
+		return below.Asker()
+	}
+	return nil
+}
+
 // Names implements expression.Scope.
 func (l *layer) Names() []string {
 	var names []string

@@ -248,7 +248,7 @@ func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, er
 	if v.expression != nil {
 		value, err := v.expression.Evaluate(ctx, scope)
 		if made, isText := value.(string); isText && !v.keepsText() {
-			return literal(made + v.suffix), err
+			return Literal(made + v.suffix), err
 		}
 		return value, err
 	}
@@ -259,7 +259,7 @@ func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, er
 	if unknown != nil {
 		return *unknown, nil
 	}
-	value := literal(text)
+	value := Literal(text)
 	if made, isText := value.(string); isText {
 		value = v.template.withBreaks(made)
 	}
@@ -271,9 +271,9 @@ var textFilters = []string{"string", "to_json", "to_nice_json", "to_yaml", "to_n
 
 func (v *Value) keepsText() bool { return slices.Contains(textFilters, v.expression.OutermostFilter()) }
 
-// literal is Ansible's rule for text that a template made: if it reads as a list,
+// Literal is Ansible's rule for text that a template made: if it reads as a list,
 // a mapping or a boolean, it is one. Nothing is evaluated.
-func literal(text string) any {
+func Literal(text string) any {
 	if text == "True" || text == "False" {
 		return text == "True"
 	}

@@ -1,4 +1,4 @@
-package play
+package lookup
 
 import (
 	"context"
@@ -11,7 +11,34 @@ import (
 	"github.com/rbdplay/rbdplay/engine/expression"
 )
 
-// sequence is what with_sequence counts.
+// sequenceLookup reads "start=1 end=5 stride=2 format=web%02d" or the same as a
+// mapping or as options, or "5", "2-8/2:host%02d".
+func sequenceLookup(c *call) ([]any, error) {
+	terms := c.terms
+	if len(terms) == 0 && len(c.options) > 0 {
+		terms = []any{""}
+	}
+	var all []any
+	for _, one := range terms {
+		s := sequence{start: 1, stride: 1, format: "%d"}
+		for name, value := range c.options {
+			if err := s.set(name, expression.Text(value)); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.read(c.ctx, one); err != nil {
+			return nil, err
+		}
+		items, err := s.items()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, items...)
+	}
+	return all, nil
+}
+
+// sequence is what a sequence counts.
 type sequence struct {
 	start, end, stride int
 	hasEnd             bool
@@ -29,33 +56,32 @@ func (s *sequence) read(ctx context.Context, value any) error {
 		s.end, s.hasEnd = v, true
 		return nil
 	case string:
+		if v == "" { // the options say it all
+			return nil
+		}
 		if strings.Contains(v, "=") {
 			return s.pieces(v)
 		}
 		return s.short(v)
 	}
 	var failed error
-	err := pairs(ctx, value, func(key string, one any) {
+	err := Pairs(ctx, value, func(key string, one any) {
 		failed = errors.Join(failed, s.set(key, expression.Text(one)))
 	})
 	return errors.Join(err, failed)
 }
 
 func (s *sequence) pieces(text string) error {
-	pieces, err := splitPieces(text)
-	if err != nil {
-		return err
+	rest, values, err := words(text)
+	if err == nil && rest != "" {
+		err = fmt.Errorf("cannot read %q", rest)
 	}
-	for _, p := range pieces {
-		key, value, ok := p.keyValue()
-		if !ok {
-			return fmt.Errorf("cannot read %q", p.text)
-		}
-		if err := s.set(key, value.unquote().text); err != nil {
-			return err
+	for _, value := range values {
+		if err == nil {
+			err = s.set(value.name, value.text)
 		}
 	}
-	return nil
+	return err
 }
 
 func (s *sequence) short(text string) error {

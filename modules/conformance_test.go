@@ -20,6 +20,6 @@ func TestSpecs(t *testing.T) { modulestest.Specs(t, registry(t)) }
 
 func TestFixtures(t *testing.T) {
 	modulestest.Fixtures(t, registry(t), "testdata",
-		"file", "copy", "template", "lineinfile", "blockinfile", "replace", "hosts",
+		"file", "copy", "template", "lineinfile", "blockinfile", "replace", "ini_file", "hosts",
 		"stat", "slurp", "move", "synchronize", "compare_trees")
 }

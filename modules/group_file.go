@@ -9,6 +9,7 @@ func fileModules() []Spec {
 		lineinfileSpec(),
 		blockinfileSpec(),
 		replaceSpec(),
+		iniFileSpec(),
 		hostsSpec(),
 		statSpec(),
 		slurpSpec(),

@@ -135,6 +135,23 @@ func TestLawBlockinfile(t *testing.T) {
 	})
 }
 
+func TestLawIniFile(t *testing.T) {
+	lines := []string{"[s]", "[ t ] # x", "a = 1", "a=2", "#a = 1", "; a=3", "a", "b = a = 1", "", "# note"}
+	law(t, "ini_file", plantText(lines...), func(t *rapid.T, root string) map[string]any {
+		args := given(t, map[string]any{"path": root + "/conf"}, alsoGiven(textArguments, map[string][]any{
+			"section": {"s", "t", "new"}, "option": {"a", "b"}, "state": {"absent"}, "exclusive": {false}, "allow_no_value": {true},
+			"no_extra_spaces": {true}, "ignore_spaces": {true}, "modify_inactive_option": {false},
+		}))
+		switch some(t, "how many values", 0, 1, 2) {
+		case 1:
+			args["value"] = some(t, "value", "1", "3", "", "x = y")
+		case 2:
+			args["values"] = []any{some(t, "first", "1", "2"), some(t, "second", "1", "4"), "2"}
+		}
+		return args
+	})
+}
+
 func TestLawHosts(t *testing.T) {
 	lines := []string{"127.0.0.1 localhost", "::1 localhost a", "10.0.0.1\ta b # c", "10.0.0.2   b", "# 10.0.0.1 a", "10.0.0.2", "nonsense a"}
 	law(t, "hosts", plantText(lines...), func(t *rapid.T, root string) map[string]any {

@@ -179,13 +179,22 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 	case "content":
 		it.args[name], err = x.fileContent(text, at)
 	case "source":
-		if !truth(it.args["remote_src"]) {
+		if !x.sourceOnHost(it) {
 			it.args[name], err = x.source(ctx, text, at)
 		}
 	case "tree":
 		it.args[name], err = x.tree(ctx, h, it, text, at)
 	}
 	return err
+}
+
+// sourceOnHost reports whether the item's source is a path on the host.
+func (x *execution) sourceOnHost(it *item) bool {
+	value, given := it.args["remote_src"]
+	if !given {
+		return x.task.Spec.SourceOnHost()
+	}
+	return truth(value)
 }
 
 func (x *execution) template(ctx context.Context, it *item, name string, at diag.Range) (any, error) {

@@ -20,6 +20,6 @@ func TestSpecs(t *testing.T) { modulestest.Specs(t, registry(t)) }
 
 func TestFixtures(t *testing.T) {
 	modulestest.Fixtures(t, registry(t), "testdata",
-		"file", "copy", "template", "lineinfile", "blockinfile", "replace", "ini_file", "hosts",
+		"file", "copy", "template", "lineinfile", "blockinfile", "replace", "ini_file", "hosts", "assemble", "find",
 		"stat", "slurp", "move", "synchronize", "compare_trees")
 }

@@ -212,6 +212,25 @@ func TestLawCopy(t *testing.T) {
 	})
 }
 
+func TestLawAssemble(t *testing.T) {
+	law(t, "assemble", func(t *rapid.T, root string) {
+		plantFiles(t, root)
+		joined := ""
+		for _, name := range []string{"10-a", "9"} {
+			if rapid.Bool().Draw(t, "fragment "+name) {
+				content := text(t, "a", "b")
+				joined += content
+				must(t, os.WriteFile(root+"/d/"+name, []byte(content), 0o644))
+			}
+		}
+		must(t, os.WriteFile(root+"/there", []byte(joined), 0o644))
+	}, func(t *rapid.T, root string) map[string]any {
+		return given(t, map[string]any{"src": root + "/" + some(t, "src", "d", "d", "d", "l"), "dest": root + "/" + some(t, "dest", "new", "there", "there", "l", "d/zz")}, map[string][]any{
+			"delimiter": {"---", `\n\x2d\n`}, "regexp": {"[0-9]"}, "ignore_hidden": {true}, "backup": {true}, "mode": {"0600"},
+		})
+	})
+}
+
 func TestLawMove(t *testing.T) {
 	law(t, "move", plantFiles, func(t *rapid.T, root string) map[string]any {
 		return map[string]any{

@@ -44,6 +44,13 @@ type Return struct {
 	Run             bool
 }
 
+// SourceOnHost reports whether a source of the module is a path on the host when
+// the task does not say remote_src.
+func (s *Spec) SourceOnHost() bool {
+	options, err := s.Options()
+	return err == nil && slices.ContainsFunc(options, func(o Option) bool { return o.Name == "remote_src" && o.Default == "yes" })
+}
+
 // Example is a task in YAML; the conformance suite loads and plans each.
 type Example struct{ Title, YAML string }
 

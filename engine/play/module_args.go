@@ -361,7 +361,7 @@ func (l *loader) checkSource(t *Task, o modules.Option, name, source string) {
 // host.
 func (t *Task) onHost() bool {
 	if _, ok := t.Args.given["remote_src"]; !ok {
-		return false
+		return t.Spec.SourceOnHost()
 	}
 	value, ok := t.Args.Literal("remote_src")
 	if !ok {

@@ -26,7 +26,8 @@ func FromController(t *testing.T, spec *modules.Spec, args map[string]any, contr
 		t.Fatal(err)
 	}
 	filled := maps.Clone(args)
-	if here := args["remote_src"]; here == true || here == "yes" {
+	here, told := args["remote_src"]
+	if here == true || here == "yes" || !told && spec.SourceOnHost() {
 		return filled
 	}
 	for _, o := range options {

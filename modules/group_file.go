@@ -19,5 +19,6 @@ func fileModules() []Spec {
 		moveSpec(),
 		synchronizeSpec(),
 		compareTreesSpec(),
+		unarchiveSpec(),
 	}
 }

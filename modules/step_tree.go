@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type writeTree struct {
 	keeps       treeKeeps
 	differences []treeDifference
 	directories []*treeNode // wanted directories, whose times are set last
+	writers     int         // how many files are written at once; 0 is treeWriters
 	changes     []change.Change
 }
 
@@ -59,7 +61,7 @@ func (s *writeTree) write(ctx context.Context, host sys.Host, done *atomic.Int64
 	}
 	touched := map[string]bool{}
 	group, together := errgroup.WithContext(ctx)
-	group.SetLimit(treeWriters)
+	group.SetLimit(cmp.Or(s.writers, treeWriters))
 	var links []treeDifference
 	for _, d := range s.differences {
 		if d.want == nil {

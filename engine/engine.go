@@ -35,7 +35,11 @@ type Options struct {
 	Selection   play.Selection
 	StartAt     *play.Task // nil: from the beginning
 	ExtraVars   map[string]any
-	Secrets     []string // further texts that no event may show; passwords in variables are known
+	// Prompt asks a person for a variable of vars_prompt, before any host is
+	// contacted and one at a time. ErrNobodyToAsk makes the default count; any other
+	// error prevents the run. nil means that there is nobody to ask.
+	Prompt  func(ctx context.Context, request PromptRequest) (string, error)
+	Secrets []string // further texts that no event may show; passwords in variables are known
 }
 
 // Target is a host to connect to.

@@ -78,7 +78,7 @@ func (p *playRun) open(ctx context.Context) error {
 		roles[i] = role.Name
 	}
 	var err error
-	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.play.Name, Hosts: namesOf(p.all), Layers: p.play.Layers, Roles: roles})
+	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.play.Name, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ type run struct {
 	links    *links
 	contents *contents
 	secrets  *redactor
+	answers  map[*play.Play]*scope.Vars // of vars_prompt
 	lastID   int
 	started  bool // the task of StartAt was reached
 	stopped  bool // any_errors_fatal, or all hosts of a batch lost: no more plays
@@ -36,7 +37,7 @@ type run struct {
 // and the Summary. Cancelling ctx ends the running tasks on the hosts and then
 // the run; the Summary says so.
 func Run(ctx context.Context, o Options) (Summary, error) {
-	r, plays, err := prepare(ctx, o)
+	r, plays, err := prepare(ctx, o, true)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -58,17 +59,18 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 // Hosts gives the hosts of each play of the playbook, in inventory order, without
 // contacting any. Its error is that of Run.
 func Hosts(ctx context.Context, o Options) ([][]string, error) {
-	_, plays, err := prepare(ctx, o)
+	_, plays, err := prepare(ctx, o, false)
 	return plays, err
 }
 
 // prepare finds out everything that can be wrong before a host is contacted, and
-// the hosts of each play.
-func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
+// the hosts of each play. asking says that the playbook is going to run, so that
+// people are asked for what it wants to know.
+func prepare(ctx context.Context, o Options, asking bool) (*run, [][]string, error) {
 	if o.Environment == nil {
 		o.Environment = lookup.Environment(nil)
 	}
-	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), secrets: &redactor{sink: o.Sink}}
+	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), answers: map[*play.Play]*scope.Vars{}, secrets: &redactor{sink: o.Sink}}
 	r.links = newLinks(o.Connector, r.contents, r.emit)
 	r.started = o.StartAt == nil
 	found := o.Playbook.CheckSelection(o.Selection)
@@ -90,6 +92,11 @@ func prepare(ctx context.Context, o Options) (*run, [][]string, error) {
 		return nil, nil, found.ErrorOrNil()
 	}
 	r.learnSecrets(ctx)
+	if asking && !found.HasErrors() {
+		if faults := r.ask(ctx, extra); faults.HasErrors() {
+			return nil, nil, append(found, faults...).ErrorOrNil()
+		}
+	}
 	plays, faults := r.hostsOfPlays(ctx)
 	found = append(found, faults...)
 	if len(r.order) == 0 && !found.HasErrors() {
@@ -163,7 +170,7 @@ func (r *run) hostsOfPlays(ctx context.Context) ([][]string, diag.List) {
 	var found diag.List
 	plays := make([][]string, len(r.Playbook.Plays))
 	for i, p := range r.Playbook.Plays {
-		pattern, err := p.Hosts.Pattern(ctx, r.vars.Scope())
+		pattern, err := p.Hosts.Pattern(ctx, r.vars.Scope().WithLayers(r.layersOf(p)))
 		if err != nil {
 			found.AddError(p.Hosts.Range, err)
 			continue

@@ -19,10 +19,10 @@ var (
 	everywhereLater = []string{"become_exe", "become_flags", "collections", "debugger"}
 
 	playOnly = []string{
-		"hosts", "gather_facts", "vars_files", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
+		"hosts", "gather_facts", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
 		"order", "max_fail_percentage", "force_handlers", "strategy",
 	}
-	playLater = []string{"vars_prompt", "fact_path", "gather_subset", "gather_timeout", "validate_argspec"}
+	playLater = []string{"fact_path", "gather_subset", "gather_timeout", "validate_argspec"}
 
 	insidePlay = []string{"when", "delegate_to", "delegate_facts"} // roles, blocks and tasks
 

@@ -45,6 +45,7 @@ type Play struct {
 	Hosts *Hosts
 
 	GatherFacts   *Setting[bool] // nil: not said, which means yes
+	Prompts       []*Prompt      // vars_prompt: what to ask a person for
 	Layers        []scope.Layer  // vars, vars_files, and the public variables of its roles; weakest first
 	Roles         []*Role        // every role that the play uses without asking at run time
 	Stages        []Stage        // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each

@@ -91,6 +91,9 @@ func (l *loader) playSettings(f *syntax.Fields, p *Play) {
 	if node, ok := f.Get("strategy"); ok {
 		p.Strategy = l.strategy(node)
 	}
+	if node, ok := f.Get("vars_prompt"); ok {
+		p.Prompts = l.prompts(node)
+	}
 }
 
 func (l *loader) strategy(n *syntax.Node) Strategy {

@@ -13,8 +13,8 @@ import "fmt"
 
 // Level is a rank of precedence: the higher one wins, and among equals the inner
 // frame. The numbers up to 22 are those of Ansible's documentation ("Understanding
-// variable precedence"); 1 is for command line values that are no variables, and
-// 13, vars_prompt, is not supported yet.
+// variable precedence"); 1 is for command line values that are no
+// variables.
 type Level uint8
 
 // The levels. Above the documented ones stand, as in Ansible's code, the magic
@@ -31,6 +31,7 @@ const (
 	PlaybookHostVars      Level = 10
 	Facts                 Level = 11
 	PlayVars              Level = 12
+	PlayVarsPrompt        Level = 13
 	PlayVarsFiles         Level = 14
 	RoleVars              Level = 15
 	BlockVars             Level = 16
@@ -56,6 +57,7 @@ var levelNames = map[Level]string{
 	PlaybookHostVars:      "playbook host_vars",
 	Facts:                 "facts",
 	PlayVars:              "play vars",
+	PlayVarsPrompt:        "play vars_prompt",
 	PlayVarsFiles:         "play vars_files",
 	RoleVars:              "role vars",
 	BlockVars:             "block vars",

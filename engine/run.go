@@ -99,6 +99,7 @@ func prepare(ctx context.Context, o Options, asking bool) (*run, [][]string, err
 	}
 	plays, faults := r.hostsOfPlays(ctx)
 	found = append(found, faults...)
+	found = append(found, r.writtenArguments(ctx, plays)...)
 	if len(r.order) == 0 && !found.HasErrors() {
 		found.Add(r.nobody())
 	}

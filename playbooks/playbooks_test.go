@@ -11,16 +11,14 @@ import (
 
 func TestEveryPlaybookIsWhole(t *testing.T) {
 	for _, name := range playbooks.Names() {
-		folder, err := playbooks.Open(name)
+		embedded, err := playbooks.Open(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{playbooks.Entry, "inventory.yml"} {
-			if _, err := fs.Stat(folder, file); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
+		if _, err := embedded.Inventory(); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
-		summary, err := playbooks.Summary(folder)
+		summary, err := embedded.Summary()
 		if err != nil || !strings.HasSuffix(summary, ".") {
 			t.Errorf("%s: the comment that heads the playbook should be sentences, got %q, %v", name, summary, err)
 		}

@@ -18,10 +18,14 @@ func newDoc(s *streams) *cobra.Command {
 	var asJSON bool
 	var writeTo string
 	c := &cobra.Command{
-		Use:   "doc [MODULE]",
-		Short: "Explain a module, or list them",
-		Long:  "Explains a module: its options, results and examples. Without a name it lists the modules.\n" + exitCodes,
-		Args:  cobra.MaximumNArgs(1),
+		Use:   "doc [MODULE | playbook PLAYBOOK]",
+		Short: "Explain a module or the variables of a playbook, or list the modules",
+		Long: `Explains a module: its options, results and examples. Without a name it lists the
+modules. With "playbook" it explains the variables that a playbook takes, as the
+meta/argument_specs.yml of its roles describe them.
+` + exitCodes,
+		Example: "  rbdplay doc lineinfile\n  rbdplay doc playbook ha-minimal",
+		Args:    docArgs,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			registry, err := modules.All()
 			if err != nil {
@@ -29,12 +33,14 @@ func newDoc(s *streams) *cobra.Command {
 			}
 			return registry.Names(), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			registry, err := modules.All()
 			if err != nil {
 				return err
 			}
 			switch {
+			case len(args) == 2:
+				return docPlaybook(c.Context(), s, args[1], asJSON)
 			case writeTo != "":
 				return writeDocs(registry, writeTo)
 			case len(args) == 0:
@@ -57,6 +63,17 @@ func newDoc(s *streams) *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	c.Flags().StringVar(&writeTo, "write", "", "write a page for each module to this `folder`")
 	return c
+}
+
+// docArgs wants at most a module, or the word playbook and a playbook.
+func docArgs(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "playbook":
+		return fmt.Errorf("PLAYBOOK is missing; see %s --help", c.CommandPath())
+	case len(args) == 2 && args[0] != "playbook", len(args) > 2:
+		return fmt.Errorf("%q is too much; see %s --help", args[len(args)-1], c.CommandPath())
+	}
+	return nil
 }
 
 func orList(hint string) string {

@@ -16,16 +16,16 @@ import (
 )
 
 // openEmbedded is playbooks.Open with a hint for a name that is not there.
-func openEmbedded(name string) (fs.FS, error) {
-	folder, err := playbooks.Open(name)
+func openEmbedded(name string) (playbooks.Embedded, error) {
+	embedded, err := playbooks.Open(name)
 	if err == nil {
-		return folder, nil
+		return embedded, nil
 	}
 	hint := diag.DidYouMean(name, playbooks.Names())
 	if hint == "" {
 		hint = "embedded are: " + strings.Join(playbooks.Names(), ", ")
 	}
-	return nil, fmt.Errorf("%w; %s", err, hint)
+	return embedded, fmt.Errorf("%w; %s", err, hint)
 }
 
 func newInit(s *streams) *cobra.Command {
@@ -39,15 +39,15 @@ to set. Passwords in it are made up for you, anew each time.
 		Args:              wants("NAME"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(_ *cobra.Command, args []string) error {
-			folder, err := openEmbedded(args[0])
+			embedded, err := openEmbedded(args[0])
 			if err != nil {
 				return err
 			}
-			text, err := fs.ReadFile(folder, "inventory.yml")
+			text, err := embedded.Inventory()
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(s.out, strings.ReplaceAll(string(text), "@random8@", rand.Text()[:8]))
+			_, err = fmt.Fprint(s.out, strings.ReplaceAll(text, "@random8@", rand.Text()[:8]))
 			return err
 		},
 	}
@@ -61,11 +61,11 @@ func newList(s *streams) *cobra.Command {
 		Args:  wants(),
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range playbooks.Names() {
-				folder, err := playbooks.Open(name)
+				embedded, err := playbooks.Open(name)
 				if err != nil {
 					return err
 				}
-				summary, err := playbooks.Summary(folder)
+				summary, err := embedded.Summary()
 				if err != nil {
 					return err
 				}
@@ -82,20 +82,20 @@ func newExport(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export NAME DIR",
 		Short: "Write an embedded playbook to a folder, to read and change it",
-		Long: `Writes an embedded playbook, its roles and its inventory to DIR, which must not exist
-or be empty. Run the copy with: rbdplay run DIR/playbook.yml
+		Long: `Writes an embedded playbook, its companions, their roles and the inventory to DIR,
+which must not exist or be empty. Run the copy with: rbdplay run DIR/playbook.yml
 ` + exitCodes,
 		Args:              wants("NAME", "DIR"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(_ *cobra.Command, args []string) error {
-			folder, err := openEmbedded(args[0])
+			embedded, err := openEmbedded(args[0])
 			if err != nil {
 				return err
 			}
-			if err := exportTo(folder, args[1]); err != nil {
+			if err := exportTo(embedded.Folder, args[1]); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(s.out, "rbdplay run %s -i CLUSTER.yml\n", filepath.Join(args[1], playbooks.Entry))
+			_, err = fmt.Fprintf(s.out, "rbdplay run %s -i CLUSTER.yml\n", filepath.Join(args[1], embedded.Entry))
 			return err
 		},
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
-	"github.com/rbdplay/rbdplay/playbooks"
 )
 
 func newValidate(s *streams) *cobra.Command {
@@ -125,7 +124,7 @@ func findPlaybook(name string) (source play.Source, folder fs.FS, err error) {
 	case err == nil && info.IsDir() && !strings.ContainsAny(name, "/."):
 		// A folder may have the name of an embedded playbook, which is meant then.
 	case err == nil && info.IsDir():
-		return source, nil, fmt.Errorf("%s is a folder; name the playbook in it, such as %s", name, filepath.Join(name, playbooks.Entry))
+		return source, nil, fmt.Errorf("%s is a folder; name the playbook in it, such as %s", name, filepath.Join(name, "playbook.yml"))
 	case err == nil:
 		file, err := filepath.Abs(name)
 		if err != nil {
@@ -138,8 +137,9 @@ func findPlaybook(name string) (source play.Source, folder fs.FS, err error) {
 	if strings.ContainsAny(name, "/.") {
 		return source, nil, fmt.Errorf("there is no playbook %s; rbdplay list names the embedded ones", name)
 	}
-	if folder, err = openEmbedded(name); err != nil {
+	embedded, err := openEmbedded(name)
+	if err != nil {
 		return source, nil, err
 	}
-	return play.Source{FS: folder, Path: playbooks.Entry, Display: name + "/" + playbooks.Entry}, folder, nil
+	return play.Source{FS: embedded.Folder, Path: embedded.Entry, Display: embedded.Dir + "/" + embedded.Entry}, embedded.Folder, nil
 }

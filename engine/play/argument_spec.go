@@ -10,6 +10,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/lookup"
+	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
@@ -18,19 +19,21 @@ type ArgumentSpec struct {
 	Range   diag.Range
 	Role    string
 	Entry   string // "main"
-	options []argumentOption
+	Summary string // short_description
+	Options []ArgumentOption
 }
 
-// argumentOption is one variable that the role takes.
-type argumentOption struct {
-	name        string
-	at          diag.Range
-	kind        string // str, bool, …
-	elements    string
-	required    bool
-	choices     []any
-	description string
-	options     []argumentOption // of a dict, or of each element of a list
+// ArgumentOption is one variable that a role takes, or one key of it.
+type ArgumentOption struct {
+	Name        string
+	Range       diag.Range
+	Type        string // str, bool, …
+	Elements    string // of a list; "" when not said
+	Required    bool
+	Default     any // nil: none is told. It only documents the role's defaults.
+	Choices     []any
+	Description string
+	Options     []ArgumentOption // of a dict, or of each element of a list
 }
 
 var argumentKinds = []string{"str", "bool", "int", "float", "list", "dict", "path", "raw"}
@@ -58,8 +61,12 @@ func (l *loader) argumentSpec(r *Role, m meta, entry string, around surroundings
 	}
 	*l.found = append(*l.found, f.Unknown("short_description", "description", "author", "version_added", "options", "seealso", "notes", "examples")...)
 	spec := &ArgumentSpec{Range: fields.Key(entry).Range, Role: r.Name, Entry: entry}
+	if summary, ok := f.Get("short_description"); ok {
+		spec.Summary, err = summary.AsString()
+		l.addError(summary.Range, err)
+	}
 	if options, ok := f.Get("options"); ok {
-		spec.options = l.argumentOptions(options)
+		spec.Options = l.argumentOptions(options, r.Name)
 	}
 	l.lastID++
 	t := &Task{
@@ -74,7 +81,7 @@ func (l *loader) argumentSpec(r *Role, m meta, entry string, around surroundings
 	return t
 }
 
-func (l *loader) argumentOptions(n *syntax.Node) []argumentOption {
+func (l *loader) argumentOptions(n *syntax.Node, role string) []ArgumentOption {
 	if n.Kind == syntax.Null {
 		return nil
 	}
@@ -83,47 +90,68 @@ func (l *loader) argumentOptions(n *syntax.Node) []argumentOption {
 		l.addError(n.Range, err)
 		return nil
 	}
-	var options []argumentOption
+	var options []ArgumentOption
 	for _, entry := range fields.Node.Entries {
 		f, err := entry.Value.Fields()
 		if err != nil {
 			l.addError(entry.Value.Range, err)
 			continue
 		}
-		options = append(options, l.argumentOption(entry, f))
+		options = append(options, l.argumentOption(entry, f, role))
 	}
 	return options
 }
 
-func (l *loader) argumentOption(entry syntax.Entry, f *syntax.Fields) argumentOption {
-	o := argumentOption{name: entry.Name, at: entry.Key.Range, kind: "str"}
+func (l *loader) argumentOption(entry syntax.Entry, f *syntax.Fields, role string) ArgumentOption {
+	o := ArgumentOption{Name: entry.Name, Range: entry.Key.Range, Type: "str"}
 	l.checkKeywords(f, "an option", []string{"type", "required", "choices", "description", "elements", "options", "default", "version_added"},
 		[]string{"no_log", "apply_defaults", "aliases", "mutually_exclusive", "required_together", "required_one_of", "required_if", "required_by", "deprecated", "removed_in_version"})
 	if node, ok := f.Get("type"); ok {
-		o.kind = l.argumentKind(node)
+		o.Type = l.argumentKind(node)
 	}
 	if node, ok := f.Get("elements"); ok {
-		o.elements = l.argumentKind(node)
+		o.Elements = l.argumentKind(node)
 	}
 	if node, ok := f.Get("required"); ok {
 		required, err := node.AsBool()
 		l.addError(node.Range, err)
-		o.required = required
+		o.Required = required
 	}
 	if node, ok := f.Get("choices"); ok {
 		value, err := node.Decode()
 		l.addError(node.Range, err)
-		o.choices, _ = value.([]any)
+		o.Choices, _ = value.([]any)
 	}
 	if node, ok := f.Get("description"); ok {
 		texts, err := node.AsStrings()
 		l.addError(node.Range, err)
-		o.description = strings.Join(texts, " ")
+		o.Description = strings.Join(texts, " ")
 	}
 	if node, ok := f.Get("options"); ok {
-		o.options = l.argumentOptions(node)
+		o.Options = l.argumentOptions(node, role)
+	}
+	if node, ok := f.Get("default"); ok {
+		o.Default = l.argumentDefault(node, o, role)
 	}
 	return o
+}
+
+// argumentDefault reads a default, which must be a value that the option takes.
+func (l *loader) argumentDefault(n *syntax.Node, o ArgumentOption, role string) any {
+	value, err := n.Decode()
+	if err != nil {
+		l.addError(n.Range, err)
+		return nil
+	}
+	if o.Required {
+		l.add(n.Errorf("%s is required and has a default; it can have one of them", o.Name))
+	}
+	var found diag.List
+	(&ArgumentSpec{Role: role}).check(l.ctx, o, o.Name, value, true, &found)
+	for _, d := range found {
+		l.add(n.Errorf("the default does not fit: %s", d.Summary))
+	}
+	return value
 }
 
 func (l *loader) argumentKind(n *syntax.Node) string {
@@ -139,74 +167,103 @@ func (l *loader) argumentKind(n *syntax.Node) string {
 // specification, and reports every fault. What check mode cannot know passes.
 func (a *ArgumentSpec) Check(ctx context.Context, s expression.Scope) diag.List {
 	var found diag.List
-	for _, o := range a.options {
-		value, ok, err := s.Lookup(ctx, o.name)
+	for _, o := range a.Options {
+		value, ok, err := s.Lookup(ctx, o.Name)
 		if err != nil {
-			found.AddError(o.at, err)
+			found.AddError(o.Range, err)
 			continue
 		}
-		a.check(ctx, o, o.name, value, ok, &found)
+		a.check(ctx, o, o.Name, value, ok, &found)
 	}
 	return found
 }
 
-func (a *ArgumentSpec) check(ctx context.Context, o argumentOption, name string, value any, given bool, found *diag.List) {
+// CheckWritten is Check for what can be told before anybody is contacted: the
+// values that are written without a template, each fault at the value's place. A
+// required variable that nobody wrote is a fault unless comesLater says that a
+// task may set it.
+func (a *ArgumentSpec) CheckWritten(ctx context.Context, s *scope.Scope, comesLater func(name string) bool) diag.List {
+	var all diag.List
+	for _, o := range a.Options {
+		_, at, given := s.Where(o.Name)
+		if given && !s.IsLiteral(o.Name) || !given && comesLater(o.Name) {
+			continue
+		}
+		value, _, err := s.Lookup(ctx, o.Name)
+		if err != nil {
+			all.AddError(o.Range, err)
+			continue
+		}
+		var found diag.List
+		a.check(ctx, o, o.Name, value, given, &found)
+		for _, d := range found {
+			if at.File != "" {
+				d.Related = append(d.Related, diag.Note{Text: "described here", Range: d.Range})
+				d.Range = at
+			}
+			all.Add(d)
+		}
+	}
+	return all
+}
+
+func (a *ArgumentSpec) check(ctx context.Context, o ArgumentOption, name string, value any, given bool, found *diag.List) {
 	value = expression.Normalize(value)
-	if !given || value == nil && o.kind != "raw" {
-		if o.required {
-			found.Add(diag.New(o.at, "the role %s needs the variable %s", a.Role, name).WithHint(o.description))
+	if !given || value == nil && o.Type != "raw" {
+		if o.Required {
+			found.Add(diag.New(o.Range, "the role %s needs the variable %s", a.Role, name).WithHint(o.Description))
 		}
 		return
 	}
 	if _, unknown := value.(expression.Unknown); unknown {
 		return
 	}
-	if !fits(o.kind, value) {
-		found.Add(diag.New(o.at, "the variable %s of the role %s must be %s, is %s", name, a.Role, kindNames[o.kind], shown(value)).WithHint(o.description))
+	if !fits(o.Type, value) {
+		found.Add(diag.New(o.Range, "the variable %s of the role %s must be %s, is %s", name, a.Role, kindNames[o.Type], shown(value)).WithHint(o.Description))
 		return
 	}
-	if len(o.choices) > 0 && !a.isChoice(o, value) {
-		found.Add(diag.New(o.at, "the variable %s of the role %s is %s, and must be one of %s", name, a.Role, shown(value), listed(o.choices)))
+	if len(o.Choices) > 0 && !a.isChoice(o, value) {
+		found.Add(diag.New(o.Range, "the variable %s of the role %s is %s, and must be one of %s", name, a.Role, shown(value), listed(o.Choices)))
 	}
 	a.checkInside(ctx, o, name, value, found)
 }
 
-func (a *ArgumentSpec) checkInside(ctx context.Context, o argumentOption, name string, value any, found *diag.List) {
-	if o.kind == "list" {
-		inner := argumentOption{kind: cmp.Or(o.elements, "raw"), at: o.at, options: o.options}
+func (a *ArgumentSpec) checkInside(ctx context.Context, o ArgumentOption, name string, value any, found *diag.List) {
+	if o.Type == "list" {
+		inner := ArgumentOption{Type: cmp.Or(o.Elements, "raw"), Range: o.Range, Options: o.Options}
 		for i, item := range asList(value) {
 			a.check(ctx, inner, fmt.Sprintf("%s[%d]", name, i), item, true, found)
 		}
 		return
 	}
-	if o.kind != "dict" || len(o.options) == 0 {
+	if o.Type != "dict" || len(o.Options) == 0 {
 		return
 	}
 	entries := map[string]any{}
 	if err := lookup.Pairs(ctx, value, func(key string, one any) { entries[key] = one }); err != nil {
-		found.AddError(o.at, err)
+		found.AddError(o.Range, err)
 		return
 	}
 	var known []string
-	for _, inner := range o.options {
-		one, given := entries[inner.name]
-		a.check(ctx, inner, name+"."+inner.name, one, given, found)
-		known = append(known, inner.name)
+	for _, inner := range o.Options {
+		one, given := entries[inner.Name]
+		a.check(ctx, inner, name+"."+inner.Name, one, given, found)
+		known = append(known, inner.Name)
 	}
 	for _, key := range sortedKeys(entries) {
 		if !slices.Contains(known, key) {
-			found.Add(diag.New(o.at, "the variable %s of the role %s has no key %s", name, a.Role, key).WithHint(diag.DidYouMean(key, known)))
+			found.Add(diag.New(o.Range, "the variable %s of the role %s has no key %s", name, a.Role, key).WithHint(diag.DidYouMean(key, known)))
 		}
 	}
 }
 
-func (a *ArgumentSpec) isChoice(o argumentOption, value any) bool {
+func (a *ArgumentSpec) isChoice(o ArgumentOption, value any) bool {
 	values := []any{value}
-	if o.kind == "list" {
+	if o.Type == "list" {
 		values = asList(value)
 	}
 	for _, one := range values {
-		if !slices.ContainsFunc(o.choices, func(choice any) bool { return expression.Text(choice) == expression.Text(one) }) {
+		if !slices.ContainsFunc(o.Choices, func(choice any) bool { return expression.Text(choice) == expression.Text(one) }) {
 			return false
 		}
 	}

@@ -117,6 +117,29 @@ func (p *Playbook) allTags() []string {
 	return all
 }
 
+// ArgumentSpecs lists what is known of the variables that the playbook's roles
+// take, each entry point once, in the order of their use.
+func (p *Playbook) ArgumentSpecs() []*ArgumentSpec {
+	var all []*ArgumentSpec
+	p.walk(func(_ *Play, t *Task) {
+		if t.ArgumentSpec != nil && !slices.ContainsFunc(all, func(s *ArgumentSpec) bool { return s.Range == t.ArgumentSpec.Range }) {
+			all = append(all, t.ArgumentSpec)
+		}
+	})
+	return all
+}
+
+// SetsLater reports whether a task may give a variable its value while the
+// playbook runs. What a task includes by a name that is only known then may set
+// anything.
+func (p *Playbook) SetsLater(name string) bool {
+	sets := p.open()
+	p.walk(func(_ *Play, t *Task) {
+		sets = sets || t.Register == name || t.Spec != nil && t.Spec.Name == "set_fact" && slices.Contains(t.Args.Names(), name)
+	})
+	return sets
+}
+
 // walk visits every task that is known now, in the order in which they stand.
 func (p *Playbook) walk(visit func(*Play, *Task)) {
 	for _, play := range p.Plays {

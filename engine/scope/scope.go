@@ -157,6 +157,13 @@ func (s *Scope) Where(name string) (Level, diag.Range, bool) {
 	return found.level, found.at, ok
 }
 
+// IsLiteral reports whether a name is a variable that was written without a
+// template: its value is the same whenever it is asked for.
+func (s *Scope) IsLiteral(name string) bool {
+	found, ok := s.find(name)
+	return ok && found.computed == nil && (found.rendered == nil || found.rendered.IsConstant())
+}
+
 // Names implements expression.Scope: every name that Lookup finds, sorted.
 func (s *Scope) Names() []string {
 	all := map[string]bool{}

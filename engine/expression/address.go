@@ -132,16 +132,13 @@ func (a address) last() netip.Addr {
 	return last
 }
 
-// usable are the first and last addresses that hosts may have.
+// usable are the first and last addresses that hosts may have. Like Ansible's
+// they leave out the last address of IPv6 networks, too.
 func (a address) usable() (first, last netip.Addr) {
 	if a.ip.BitLen()-a.prefix.Bits() < 2 {
 		return a.network(), a.last()
 	}
-	last = a.last()
-	if a.ip.Is4() {
-		last = last.Prev()
-	}
-	return a.network().Next(), last
+	return a.network().Next(), a.last().Prev()
 }
 
 func withPrefix(ip netip.Addr, bits int) string { return netip.PrefixFrom(ip, bits).String() }

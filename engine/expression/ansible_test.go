@@ -1,11 +1,14 @@
 package expression_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"testing"
 
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lookup"
 )
 
 // recorded is testdata/ansible.json, made by testdata/generate.py.
@@ -51,10 +54,32 @@ func TestAsAnsible(t *testing.T) {
 }
 
 func asJSON(t *testing.T, source string, scope expression.Scope) (string, error) {
-	e, err := expression.Builtins().Compile("("+source+") | to_json", nil)
+	e, err := lookup.Environment(&recordedShell{t: t}).Compile("("+source+") | to_json", nil)
 	if err != nil {
 		return "", err
 	}
 	text, _, err := e.Text(t.Context(), scope)
 	return text, err
+}
+
+// recordedShell is the controller on which the record was made: its commands, and
+// an empty environment.
+type recordedShell struct {
+	lookup.Controller // everything else is not expected
+	t                 *testing.T
+}
+
+func (*recordedShell) Getenv(string) (string, bool) { return "", false }
+
+func (s *recordedShell) Run(_ context.Context, command, _ string) (string, error) {
+	if command == "exit 3" {
+		return "", errors.New("it ended with status 3")
+	}
+	printed, known := map[string]string{
+		"echo a": "a\n", "echo x": "x\n", "printf x": "x", "printf a,b": "a,b", "echo a; echo b": "a\nb\n", "true": "",
+	}[command]
+	if !known {
+		s.t.Errorf("the command %q was not expected", command)
+	}
+	return printed, nil
 }

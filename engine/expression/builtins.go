@@ -20,8 +20,8 @@ func Builtins() *Environment { return builtins() }
 var builtins = sync.OnceValue(func() *Environment {
 	return new(Environment).
 		WithFilters(listFilters).WithFilters(textFilters).WithFilters(dataFilters).
-		WithFilters(regexFilters).WithFilters(addressFilters).
-		WithTests(builtinTests).
+		WithFilters(regexFilters).WithFilters(addressFilters).WithFilters(networkFilters).
+		WithTests(builtinTests).WithTests(addressTests).
 		WithFunctions(builtinFunctions)
 })
 

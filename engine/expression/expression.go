@@ -87,6 +87,12 @@ func (e *Expression) Evaluate(ctx context.Context, scope Scope) (any, error) {
 	return value, e.refuseUndefined(ctx, scope, value)
 }
 
+// Value is Evaluate for what leaves the language: a time becomes its text.
+func (e *Expression) Value(ctx context.Context, scope Scope) (any, error) {
+	value, err := e.Evaluate(ctx, scope)
+	return settled(value), err
+}
+
 // Test is Evaluate for conditions: the truth of the result. unknown is set when
 // it depends on an Unknown; then holds means nothing.
 func (e *Expression) Test(ctx context.Context, scope Scope) (holds bool, unknown *Unknown, err error) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"html"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -39,6 +40,8 @@ var dataFilters = map[string]Definition{
 	"from_json":       {Function: fromJSONFilter},
 	"to_yaml":         {Signature: "indent=none, default_flow_style=none, sort_keys=true, width=80, explicit_start=false, explicit_end=false, allow_unicode=true", Function: yamlFilter},
 	"to_nice_yaml":    {Signature: "indent=4, default_flow_style=false, sort_keys=true, width=80, explicit_start=false, explicit_end=false, allow_unicode=true", Function: yamlFilter},
+	"xmlattr":         {Signature: "autospace=true", Function: xmlattrFilter},
+	"from_yaml_all":   {Function: fromYAMLAllFilter},
 	"from_yaml":       {Function: fromYAMLFilter},
 }
 
@@ -322,4 +325,29 @@ func uuidFilter(c *Call) (any, error) {
 	u := digest("sha1", string(namespace)+Text(c.Input))[:16]
 	u[6], u[8] = u[6]&0x0f|0x50, u[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:]), nil
+}
+
+// xmlattrFilter writes a mapping as attributes; those that are none stay out.
+func xmlattrFilter(c *Call) (any, error) {
+	if err := c.mapping(); err != nil {
+		return nil, err
+	}
+	var attributes []string
+	for key, value := range entries(c.Context(), c.Input) {
+		if value.err != nil {
+			return nil, value.err
+		}
+		if _, undefined := value.value.(*Undefined); undefined || value.value == nil {
+			continue
+		}
+		if strings.ContainsAny(key, " \t\r\n\f/>=") {
+			return nil, fmt.Errorf("%s cannot be the name of an attribute", show(key))
+		}
+		attributes = append(attributes, html.EscapeString(key)+`="`+html.EscapeString(Text(value.value))+`"`)
+	}
+	text := strings.Join(attributes, " ")
+	if text != "" && Truthy(c.Args[0]) {
+		text = " " + text
+	}
+	return text, nil
 }

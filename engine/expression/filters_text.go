@@ -62,6 +62,9 @@ var textFilters = map[string]Definition{
 	"splitext":       text(splitext),
 	"path_join":      {Function: pathJoinFilter},
 	"fileglob":       {Function: fileglobFilter},
+	"to_datetime":    {Signature: "format='%Y-%m-%d %H:%M:%S'", Function: toDatetimeFilter},
+	"win_dirname":    text(winDirname),
+	"win_splitdrive": text(winSplitDrive),
 	"win_basename":   text(func(s string) string { return s[strings.LastIndexAny(s, `\/`)+1:] }),
 	"abs":            {Function: absFilter},
 	"round":          {Signature: "precision=0, method='common'", Function: roundFilter},
@@ -512,6 +515,36 @@ func splitext(s string) []any {
 	}
 	cut := len(s) - len(name) + dot
 	return []any{s[:cut], s[cut:]}
+}
+
+// winSplitDrive cuts C: or \\\\server\\share off a path of Windows.
+func winSplitDrive(s string) []any {
+	plain := strings.ReplaceAll(s, "/", `\`)
+	cut := 0
+	switch {
+	case strings.HasPrefix(plain, `\\`) && !strings.HasPrefix(plain, `\\\`):
+		if server := strings.IndexByte(plain[2:], '\\'); server >= 0 {
+			cut = len(plain)
+			if share := strings.IndexByte(plain[3+server:], '\\'); share > 0 {
+				cut = 3 + server + share
+			} else if share == 0 {
+				cut = 0
+			}
+		}
+	case len(plain) > 1 && plain[1] == ':':
+		cut = 2
+	}
+	return []any{s[:cut], s[cut:]}
+}
+
+func winDirname(s string) string {
+	parts := winSplitDrive(s)
+	drive, rest := parts[0].(string), parts[1].(string)
+	head := rest[:strings.LastIndexAny(rest, `\/`)+1]
+	if trimmed := strings.TrimRight(head, `\/`); trimmed != "" {
+		head = trimmed
+	}
+	return drive + head
 }
 
 func pathJoinFilter(c *Call) (any, error) {

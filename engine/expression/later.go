@@ -16,7 +16,7 @@ var (
 		"community.general.to_seconds", "community.general.to_time_unit", "community.general.to_weeks",
 		"community.general.to_years", "community.general.unicode_normalize", "community.general.version_sort",
 	}
-	laterTests     = []string{"vault_encrypted", "vaulted_file", "validate", "timedout", "community.general.a_module"}
+	laterTests     = []string{"resolvable", "vault_encrypted", "vaulted_file", "validate", "timedout", "community.general.a_module"}
 	laterFunctions = []string{"lipsum", "gettext", "_", "ngettext"}
 	laterLookups   = []string{"config", "unvault", "url", "get_path", "index_of", "to_paths", "validate"}
 )

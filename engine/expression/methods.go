@@ -19,6 +19,10 @@ func methodsOf(v any) map[string]*Definition {
 		return mappingMethods
 	case int, float64, bool:
 		return numberMethods
+	case moment:
+		return momentMethods
+	case span:
+		return spanMethods
 	}
 	return nil
 }

@@ -207,6 +207,11 @@ func (f *frame) entry(s *site, from any, key string) (any, error) {
 		}
 		return &Undefined{Name: f.text(s), Hint: diag.DidYouMean(key, mappingKeys(from)), site: s}, nil
 	}
+	if with, ok := from.(attributed); ok {
+		if value, ok := with.attribute(key); ok {
+			return value, nil
+		}
+	}
 	return &Undefined{Name: f.text(s), Hint: "its left side is " + nameWithArticle(from), site: s}, nil
 }
 

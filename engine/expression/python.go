@@ -57,6 +57,10 @@ func TypeName(v any) string {
 		return "AnsibleUndefined"
 	case Callable:
 		return "function"
+	case moment:
+		return "datetime"
+	case span:
+		return "timedelta"
 	default:
 		return fmt.Sprintf("%T", v)
 	}
@@ -227,6 +231,9 @@ func equal(a, b any) bool {
 		return ok && equalLists(a, list)
 	case map[string]any, *Dict, Object:
 		return isMapping(b) && equalMappings(a, b)
+	case moment, span:
+		sign, ok := datetimeOrder(a, b)
+		return ok && sign == 0
 	case Callable:
 		return sameCallable(a, b)
 	}
@@ -275,6 +282,9 @@ func order(a, b any) (sign int, unordered bool, err error) {
 			return compareOrdered(ai, bi), false, nil
 		}
 		return compareOrdered(af, bf), math.IsNaN(af) || math.IsNaN(bf), nil
+	}
+	if sign, ok := datetimeOrder(a, b); ok {
+		return sign, false, nil
 	}
 	switch a := a.(type) {
 	case string:
@@ -339,6 +349,9 @@ const mostRepeated = 64 << 20
 
 // arithmetic is Python's + - * / // % and **.
 func arithmetic(operator string, a, b any) (any, error) {
+	if value, ok, err := datetimeArithmetic(operator, a, b); ok || err != nil {
+		return value, err
+	}
 	ai, af, aw, aok := number(a)
 	bi, bf, bw, bok := number(b)
 	switch {

@@ -119,7 +119,7 @@ func Plain(ctx context.Context, v any) (any, error) {
 		}
 		return mapping, nil
 	default:
-		return v, nil
+		return settled(v), nil
 	}
 }
 

@@ -23,6 +23,54 @@ func fromYAMLFilter(c *Call) (any, error) {
 	return FromYAML(node)
 }
 
+// fromYAMLAllFilter reads every document of the text.
+func fromYAMLAllFilter(c *Call) (any, error) {
+	s, ok := c.Input.(string)
+	if !ok {
+		return c.Input, nil
+	}
+	documents := []any{}
+	for _, text := range splitDocuments(s) {
+		node, err := syntax.Parse("the text", []byte(text))
+		if err != nil {
+			return nil, errors.New(err.Error()) // its place is in the text, not in the file
+		}
+		value, err := FromYAML(node)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, value)
+	}
+	return documents, nil
+}
+
+// splitDocuments cuts at the lines "---". Such a line cannot stand within a
+// document: in a block of text it would be indented.
+func splitDocuments(text string) []string {
+	var documents []string
+	var current strings.Builder
+	began := false
+	for line := range strings.Lines(text) {
+		bare := strings.TrimRight(line, " \t\r\n")
+		if bare == "---" || strings.HasPrefix(line, "--- ") {
+			if began || strings.TrimSpace(current.String()) != "" {
+				documents = append(documents, current.String())
+			}
+			current.Reset()
+			began = true
+			line = strings.TrimPrefix(line, "---")
+		}
+		if bare == "..." {
+			continue
+		}
+		current.WriteString(line)
+	}
+	if began || strings.TrimSpace(current.String()) != "" {
+		documents = append(documents, current.String())
+	}
+	return documents
+}
+
 // FromYAML is a node's value; mappings keep the order of the file. Text in it is
 // not rendered.
 func FromYAML(n *syntax.Node) (any, error) {

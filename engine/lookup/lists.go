@@ -142,24 +142,42 @@ func together(c *call) ([]any, error) {
 // mostItems bounds what a lookup may multiply to.
 const mostItems = 1_000_000
 
-// nested gives every combination; an item that is a list itself is opened.
+// nested gives every combination. Where an item is a list itself, it is opened, as
+// in Ansible once with every further list and once more at the end.
 func nested(c *call) ([]any, error) {
+	return c.combine(flattenOnce)
+}
+
+// cartesian gives every combination; items that are lists are opened once.
+func cartesian(c *call) ([]any, error) {
+	return c.combine(func(row []any) []any { return row })
+}
+
+func (c *call) combine(open func(row []any) []any) ([]any, error) {
 	lists, err := c.lists()
 	if err != nil {
 		return nil, err
 	}
-	items := []any{[]any{}}
-	for _, list := range lists {
-		if len(items)*len(list) > mostItems {
+	rows := [][]any{{}}
+	for i, list := range lists {
+		if len(rows)*len(list) > mostItems {
 			return nil, fmt.Errorf("has more than %d items", mostItems)
 		}
-		var next []any
-		for _, head := range items {
+		var next [][]any
+		for _, head := range rows {
 			for _, one := range list {
-				next = append(next, slices.Concat(head.([]any), flattenOnce([]any{one}))) //nolint:forcetypeassert // made above
+				row := append(slices.Clip(head), one)
+				if i > 0 {
+					row = open(row)
+				}
+				next = append(next, row)
 			}
 		}
-		items = next
+		rows = next
+	}
+	items := make([]any, len(rows))
+	for i, row := range rows {
+		items[i] = flattenOnce(row)
 	}
 	return items, nil
 }

@@ -112,7 +112,7 @@ func (l *lookups) all() map[string]expression.Lookup {
 	add("dict", dict)
 	add("indexed_items", indexedItems)
 	add("nested", nested)
-	add("cartesian", nested)
+	add("cartesian", cartesian)
 	add("together", together)
 	add("subelements", subelements)
 	add("random_choice", randomChoice)

@@ -109,7 +109,7 @@ func tree() fstest.MapFS {
 		"site/files/vault.txt": "$ANSIBLE_VAULT;1.1;AES256\n3132", "site/files/binary": "\xff\xfe",
 		"site/templates/t.j2": "{{ name }}{% include 'part.j2' %}\n", "site/templates/part.j2": " and {{ extra | default('no more') }}",
 		"site/templates/list.j2": "[1, {{ n }}]", "site/templates/marks.j2": "<< name >>{{ raw }}", "site/templates/unknown.j2": "{{ later }}",
-		"site/files/users.ini": "[DEFAULT]\ncommon=c\n[global]\nkey=g\n[db]\nUser = joe\npassword: 1=2 %% ; x\nlong = a\n  b\nurl=%(user)s@db\nempty=\n",
+		"site/files/users.ini":       "[DEFAULT]\ncommon=c\n[global]\nkey=g\n[db]\nUser = joe\npassword: 1=2 %% ; x\nlong = a\n  b\nurl=%(user)s@db\nempty=\n",
 		"site/files/user.properties": "user.name=Robert\nuser.pass = x\n",
 		"site/files/elements.csv":    "Symbol,Name,Mass\nH,\"Hydro, gen\",1.008\nHe,Helium,4\n", "site/files/tabs.csv": "a\tb\tc\n",
 		"site/pw": "s3cret word\n", "site/salted": "plain salt=abcdefgh\n",

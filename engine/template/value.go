@@ -246,7 +246,7 @@ func (v *Value) Render(ctx context.Context, scope expression.Scope) (any, error)
 
 func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, error) {
 	if v.expression != nil {
-		value, err := v.expression.Evaluate(ctx, scope)
+		value, err := v.expression.Value(ctx, scope)
 		if made, isText := value.(string); isText && !v.keepsText() {
 			return Literal(made + v.suffix), err
 		}

@@ -22,6 +22,8 @@ type parser struct {
 	pending []pendingExpression
 	defined map[string]bool // names that the template makes: they may be called
 	used    map[string]bool // names that its expressions read
+	blocks  map[string]*namedBlock
+	extends bool
 }
 
 // pendingExpression is an expression still to be compiled.
@@ -140,11 +142,10 @@ var refused = map[string]string{
 	"continue":   "Ansible does not enable this extension",
 	"trans":      "Ansible does not enable this extension",
 	"debug":      "Ansible does not enable this extension",
-	"extends":    "use include or macros instead",
 	"autoescape": "nothing is escaped here; use the filter escape where it is wanted",
 }
 
-var keywords = []string{"for", "if", "set", "macro", "call", "filter", "with", "block", "include", "import", "from", "raw"}
+var keywords = []string{"for", "if", "set", "macro", "call", "filter", "with", "block", "extends", "include", "import", "from", "raw"}
 
 func (p *parser) parseStatement(s statement, closing []string) (renderer, error) {
 	switch s.keyword {
@@ -164,6 +165,8 @@ func (p *parser) parseStatement(s statement, closing []string) (renderer, error)
 		return p.parseWith(s)
 	case "block":
 		return p.parseBlock(s)
+	case "extends":
+		return p.parseExtends(s)
 	case "include":
 		return p.parseInclude(s)
 	case "import":
@@ -350,11 +353,42 @@ func (p *parser) parseBlock(s statement) (renderer, error) {
 	if len(fields) == 0 || !name.MatchString(fields[0]) {
 		return nil, p.fail(s, "a block needs a name")
 	}
-	if len(fields) > 1 && (len(fields) > 2 || fields[1] != "scoped" && fields[1] != "required") {
-		return nil, p.fail(s, "unexpected '%s' behind the block's name", fields[1])
+	block := &namedBlock{name: fields[0], at: p.at.At(s.start, s.end)}
+	for _, word := range fields[1:] {
+		switch word {
+		case "scoped":
+			block.scoped = true
+		case "required":
+			block.required = true
+		default:
+			return nil, p.fail(s, "unexpected '%s' behind the block's name", word)
+		}
 	}
-	body, _, err := p.body(&s, "endblock")
-	return &withNode{body: body}, err
+	if p.blocks[block.name] != nil {
+		return nil, p.fail(s, "the block '%s' is there twice", block.name)
+	}
+	p.blocks[block.name] = block
+	p.defined["super"], p.defined["self"] = true, true
+	var err error
+	block.body, _, err = p.body(&s, "endblock")
+	return block, err
+}
+
+func (p *parser) parseExtends(s statement) (renderer, error) {
+	switch err := p.needFiles(s); {
+	case err != nil:
+		return nil, err
+	case p.depth > 1:
+		return nil, p.fail(s, "'extends' within another statement is not supported").WithHint("write it at the top of the template")
+	case p.extends:
+		return nil, p.fail(s, "the template extends another one already")
+	case strings.TrimSpace(s.rest) == "":
+		return nil, p.fail(s, "the name of a template is missing")
+	}
+	p.extends = true
+	node := &extendsNode{at: p.at.At(s.start, s.end)}
+	p.expression(s.rest, s.offset, &node.name)
+	return node, nil
 }
 
 func (p *parser) parseWith(s statement) (renderer, error) {

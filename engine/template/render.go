@@ -18,6 +18,10 @@ type rendering struct {
 	options Options
 	env     *expression.Environment
 	depth   int
+
+	top      *layer                   // of the names that the template itself sets
+	blocks   map[string][]*namedBlock // by name, the one that counts first
+	extended *Template                // what the template being rendered extends
 }
 
 // deepest bounds macros that call themselves and files that include each other.
@@ -583,7 +587,7 @@ func (n *includeNode) render(r *rendering, scope *layer) error {
 	}
 	inner := *r
 	inner.depth++
-	return renderAll(&inner, newLayer(below), found.nodes)
+	return inner.run(found, newLayer(below))
 }
 
 // load finds a template by its name, or the first that exists of several.
@@ -644,7 +648,7 @@ func (n *importNode) render(r *rendering, scope *layer) error {
 	inner := *r
 	inner.depth++
 	inner.out = new(strings.Builder)
-	if err := renderAll(&inner, exported, found.nodes); err != nil {
+	if err := inner.run(found, exported); err != nil {
 		return err
 	}
 	if n.module != "" {

@@ -69,6 +69,7 @@ type Template struct {
 	env     *expression.Environment
 	options Options
 	nodes   []renderer
+	blocks  map[string]*namedBlock
 	names   []string
 	breaks  int // line breaks at the end of the text
 }
@@ -87,7 +88,7 @@ func Compile(env *expression.Environment, text string, at diag.Locator, options 
 		return nil, err
 	}
 	dropNewline(l.parts, len(body))
-	p := parser{env: env, at: at, options: options, parts: l.parts, defined: map[string]bool{}, used: map[string]bool{}}
+	p := parser{env: env, at: at, options: options, parts: l.parts, defined: map[string]bool{}, used: map[string]bool{}, blocks: map[string]*namedBlock{}}
 	nodes, _, err := p.body(nil)
 	if err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func Compile(env *expression.Environment, text string, at diag.Locator, options 
 	}
 	maps.DeleteFunc(p.used, func(name string, _ bool) bool { return p.defined[name] })
 	return &Template{
-		env: env, options: options, nodes: nodes, names: slices.Sorted(maps.Keys(p.used)),
+		env: env, options: options, nodes: nodes, blocks: p.blocks, names: slices.Sorted(maps.Keys(p.used)),
 		breaks: len(body) - len(strings.TrimRight(body, "\n")),
 	}, nil
 }
@@ -188,7 +189,7 @@ func (t *Template) withBreaks(text string) string {
 
 func (t *Template) render(ctx context.Context, scope expression.Scope) (text string, unknown *expression.Unknown, err error) {
 	r := &rendering{ctx: ctx, out: new(strings.Builder), options: t.options, env: t.env}
-	err = renderAll(r, newLayer(scope), t.nodes)
+	err = r.run(t, newLayer(scope))
 	if needed, ok := errors.AsType[errUnknown](err); ok {
 		return "", &needed.unknown, nil
 	}

@@ -31,7 +31,7 @@ func TestValues(t *testing.T) {
 		{Name: "a", Value: "1"},
 		{Name: "secret", Value: "a string of 6002 characters"},
 		{Name: "list", Value: "['x', None]"},
-		{Name: "name", Value: "'it's\n\"x\"'"},
+		{Name: "name", Value: `"it's\n\"x\""`}, // on one line
 	}
 	if diff := cmp.Diff(want, d.Values); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

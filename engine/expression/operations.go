@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
@@ -89,7 +90,7 @@ func (f *frame) report(err error) error {
 
 // mostShown is how long a value in an error may be. A longer one is described,
 // never cut: half a secret would no longer be recognised as one.
-const mostShown = 2000
+const mostShown = 200
 
 func (f *frame) values() []diag.NamedValue {
 	var values []diag.NamedValue
@@ -100,11 +101,30 @@ func (f *frame) values() []diag.NamedValue {
 		}
 		text := show(v.value)
 		if len(text) > mostShown {
-			text = fmt.Sprintf("%s of %d characters", nameWithArticle(v.value), len(text))
+			text = describe(v.value)
 		}
 		values = append(values, diag.NamedValue{Name: v.name, Value: text})
 	}
 	return values
+}
+
+// mostKeys is how many keys of a mapping are named.
+const mostKeys = 12
+
+// describe says what a value is without saying it.
+func describe(v any) string {
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("a string of %d characters", utf8.RuneCountInString(v))
+	case []any:
+		return fmt.Sprintf("a list of %d items", len(v))
+	}
+	keys := mappingKeys(v)
+	text := fmt.Sprintf("a mapping of %d keys: %s", len(keys), strings.Join(keys[:min(len(keys), mostKeys)], ", "))
+	if len(keys) > mostKeys {
+		text += ", …"
+	}
+	return text
 }
 
 // undefinedError is what using an undefined value gives.

@@ -83,11 +83,17 @@ func Repr(v any) string {
 	return b.String()
 }
 
-// show is a value for messages. Text is quoted without escapes, so that a secret
-// in it is still found by its value and hidden.
+// show is a value for messages, on one line. Text is quoted without escapes, so
+// that a secret in it is still found by its value and hidden; text of several
+// lines has Go's escapes, which are looked for as well.
 func show(v any) string {
 	var b strings.Builder
-	writeRepr(&b, v, func(s string) string { return "'" + s + "'" })
+	writeRepr(&b, v, func(s string) string {
+		if strings.ContainsAny(s, "\n\r") {
+			return strconv.Quote(s)
+		}
+		return "'" + s + "'"
+	})
 	return b.String()
 }
 

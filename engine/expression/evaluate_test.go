@@ -29,7 +29,7 @@ func TestValues(t *testing.T) {
 	}
 	want := []diag.NamedValue{
 		{Name: "a", Value: "1"},
-		{Name: "secret", Value: "a string of 6002 characters"},
+		{Name: "secret", Value: "a string of 6000 characters"},
 		{Name: "list", Value: "['x', None]"},
 		{Name: "name", Value: `"it's\n\"x\""`}, // on one line
 	}

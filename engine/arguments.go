@@ -150,10 +150,17 @@ func (x *execution) keywords(ctx context.Context, s *scope.Scope, kindSaid bool,
 			return err
 		}
 	}
-	if c.BecomeMethod == "" {
-		c.BecomeMethod, err = t.BecomeMethod.Get(ctx, s)
+	for _, one := range []struct {
+		to      *string
+		keyword *play.Setting[string]
+	}{{&c.BecomeMethod, t.BecomeMethod}, {&c.BecomeExe, t.BecomeExe}, {&c.BecomeFlags, t.BecomeFlags}} {
+		if *one.to == "" {
+			if *one.to, err = one.keyword.Get(ctx, s); err != nil {
+				return err
+			}
+		}
 	}
-	return err
+	return nil
 }
 
 // prepareOption puts what an argument names in its place: the content of a file

@@ -65,6 +65,7 @@ type links struct {
 // linkKey tells apart what needs connections of their own.
 type linkKey struct {
 	host, become  string
+	how           string // to become
 	kind          inventory.Kind
 	address, user string
 	port          int
@@ -86,7 +87,10 @@ func newLinks(connector Connector, contents *contents, emit func(event.Event)) *
 // again in this run: a playbook may rely on it that a lost host stays lost.
 func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
 	c := target.Connection
-	key := linkKey{target.Host, target.Become, c.Kind, c.Address, c.User, c.Port}
+	key := linkKey{target.Host, target.Become, "", c.Kind, c.Address, c.User, c.Port}
+	if target.Become != "" {
+		key.how = c.BecomeMethod + " " + c.BecomeExe + " " + c.BecomeFlags
+	}
 	l.mu.Lock()
 	one := l.all[key]
 	if one == nil {

@@ -292,6 +292,28 @@ all:
 	}
 }
 
+// Each way of becoming another user has an agent of its own; variables win.
+func TestWaysToBecome(t *testing.T) {
+	l := newLab(t, "all: {hosts: {b: {ansible_become_exe: /opt/sudo}}}\n")
+	_, got := l.run(`
+- hosts: all
+  gather_facts: false
+  become: true
+  become_exe: /not/this
+  tasks:
+    - {ping: {}, become_method: su, become_flags: "-s /bin/sh"}
+    - {ping: {}, become_method: ansible.builtin.su, become_flags: "{{ '-s /bin/sh' }}"}
+    - {ping: {}, become_user: app}
+`, nil)
+	if len(l.targets) != 2 || strings.Contains(got, "failed") {
+		t.Fatalf("%+v\n%s", l.targets, got)
+	}
+	c := l.targets[0].Connection
+	if c.BecomeMethod != "su" || c.BecomeExe != "/opt/sudo" || c.BecomeFlags != "-s /bin/sh" || l.targets[1].Become != "app" {
+		t.Errorf("%+v", l.targets)
+	}
+}
+
 func TestConnectionsAreKept(t *testing.T) {
 	l := newLab(t, "a,")
 	l.run(`

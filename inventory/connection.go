@@ -41,6 +41,8 @@ type Connection struct {
 	Become          *bool
 	BecomeUser      string
 	BecomeMethod    string
+	BecomeExe       string
+	BecomeFlags     string
 	BecomePassword  string
 }
 
@@ -64,6 +66,8 @@ var connectionVariables = map[string]func(c *Connection, value any) error{
 	"ansible_become":               truth(func(c *Connection) **bool { return &c.Become }),
 	"ansible_become_user":          text(func(c *Connection) *string { return &c.BecomeUser }),
 	"ansible_become_method":        text(func(c *Connection) *string { return &c.BecomeMethod }),
+	"ansible_become_exe":           text(func(c *Connection) *string { return &c.BecomeExe }),
+	"ansible_become_flags":         text(func(c *Connection) *string { return &c.BecomeFlags }),
 	"ansible_become_password":      text(func(c *Connection) *string { return &c.BecomePassword }),
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/agent/binaries"
 	"github.com/rbdplay/rbdplay/engine/transport"
+	"github.com/rbdplay/rbdplay/engine/transport/local"
 	"github.com/rbdplay/rbdplay/engine/transport/ssh"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
@@ -25,8 +26,9 @@ type connector struct {
 	registry *modules.Registry
 	flags    connectionFlags
 
-	mu    sync.Mutex
-	conns map[login]*connection
+	mu     sync.Mutex
+	conns  map[login]*connection
+	locals []transport.Conn // of agents on this machine that run as another user
 }
 
 // connectionFlags are what the command line says for hosts whose variables do
@@ -63,20 +65,13 @@ func newConnector(registry *modules.Registry, flags connectionFlags) *connector 
 // Connect implements engine.Connector.
 func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent.Source) (agent.Runner, engine.Stats, error) {
 	if t.Connection.Kind == inventory.Local {
-		return c.local(t, contents)
+		return c.local(ctx, t, contents)
 	}
 	conn, err := c.dial(ctx, t)
 	if err != nil {
 		return nil, engine.Stats{}, err
 	}
-	o := agent.Options{Programs: binaries.Embedded(), Contents: contents}
-	if t.Become != "" {
-		password := transport.NewSecret(t.Connection.BecomePassword)
-		if !password.IsSet() {
-			password = c.flags.becomePassword
-		}
-		o.Become = &agent.Become{User: t.Become, Method: t.Connection.BecomeMethod, Password: password}
-	}
+	o := c.options(t, contents)
 	client, stats, err := agent.Connect(ctx, conn, o)
 	if err != nil {
 		if _, ok := errors.AsType[*transport.UnreachableError](err); ok || ctx.Err() != nil {
@@ -87,10 +82,28 @@ func (c *connector) Connect(ctx context.Context, t engine.Target, contents agent
 	return client, engine.Stats{Uploaded: stats.UploadedBytes}, nil
 }
 
+// options are how an agent is started for t.
+func (c *connector) options(t engine.Target, contents agent.Source) agent.Options {
+	o := agent.Options{Programs: binaries.Embedded(), Contents: contents}
+	if t.Become == "" {
+		return o
+	}
+	v := t.Connection
+	password := transport.NewSecret(v.BecomePassword)
+	if !password.IsSet() {
+		password = c.flags.becomePassword
+	}
+	o.Become = &agent.Become{User: t.Become, Method: v.BecomeMethod, Exe: v.BecomeExe, Flags: v.BecomeFlags, Password: password}
+	return o
+}
+
 // Close closes every connection. The agents have been ended before.
 func (c *connector) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, one := range c.locals {
+		_ = one.Close() // the run is over
+	}
 	for _, one := range c.conns {
 		if one.conn != nil {
 			_ = one.conn.Close() // the run is over
@@ -109,10 +122,22 @@ func unreachableBy(t engine.Target, err error) error {
 	return u
 }
 
-// local runs tasks in this process.
-func (c *connector) local(t engine.Target, contents agent.Source) (agent.Runner, engine.Stats, error) {
-	if t.Become != "" && os.Geteuid() != 0 {
-		return nil, engine.Stats{}, fmt.Errorf("%s: become with connection: local needs rbdplay itself to run as root; use sudo rbdplay", t.Host)
+// local runs tasks in this process; as another user in an agent that sudo or su
+// starts here.
+func (c *connector) local(ctx context.Context, t engine.Target, contents agent.Source) (agent.Runner, engine.Stats, error) {
+	if t.Become != "" && (t.Become != "root" || os.Geteuid() != 0) {
+		conn, err := local.Transport{}.Connect(ctx)
+		if err != nil {
+			return nil, engine.Stats{}, err
+		}
+		client, _, err := agent.Connect(ctx, conn, c.options(t, contents))
+		if err != nil {
+			return nil, engine.Stats{}, errors.Join(fmt.Errorf("%s: %w", t.Host, err), conn.Close())
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.locals = append(c.locals, conn)
+		return client, engine.Stats{}, nil
 	}
 	client, err := agent.NewLocalWith(agent.ServeOptions{
 		Registry: c.registry, Host: sys.NewReal(), Shadow: func(under sys.Host) sys.Host { return sys.NewShadow(under) },

@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/rbdplay/rbdplay/engine/transport"
 )
 
 func TestReadGreeting(t *testing.T) {
@@ -18,7 +20,7 @@ func TestReadGreeting(t *testing.T) {
 		"banner":           {text: banner("abc") + "rest", want: greeting{version: 1, build: "abc"}, rest: "rest"},
 		"noise":            {text: "Welcome!\nrbdplay-agent 1 fake\n" + banner("abc"), want: greeting{noise: "Welcome!\nrbdplay-agent 1 fake\n", version: 1, build: "abc"}},
 		"noise, no end":    {text: "Welcome" + banner("abc"), want: greeting{noise: "Welcome", version: 1, build: "abc"}},
-		"answer":           {text: "hi\nrbdplay-bootstrap: nosudo\n", want: greeting{noise: "hi\n", answer: "nosudo"}},
+		"answer":           {text: "hi\nrbdplay-bootstrap: nobecome\n", want: greeting{noise: "hi\n", answer: "nobecome"}},
 		"nothing":          {text: "", err: "EOF"},
 		"only noise":       {text: "No account\n", want: greeting{noise: "No account\n"}, err: "EOF"},
 		"half a banner":    {text: banner("abc")[:20], want: greeting{noise: banner("abc")[:20]}, err: "EOF"},
@@ -71,7 +73,7 @@ func TestParseAnswer(t *testing.T) {
 }
 
 func TestBecomePrefixRefuses(t *testing.T) {
-	for _, b := range []*Become{{User: "postgres"}, {Method: "su"}} {
+	for _, b := range []*Become{{User: "a b"}, {User: "-x"}, {Method: "doas"}, {Exe: "sudo$(id)"}, {Flags: "-p 'x'"}, {Password: transport.NewSecret("a\nb")}} {
 		_, err := b.prefix()
 		if _, ok := errors.AsType[*StartError](err); !ok {
 			t.Errorf("%+v: %v", b, err)
@@ -82,7 +84,11 @@ func TestBecomePrefixRefuses(t *testing.T) {
 // The scripts travel inside single quotes, on one line, past csh.
 func TestScriptsAreQuotable(t *testing.T) {
 	wanted := map[string]string{"amd64": "aa", "arm64": "bb"}
-	for _, prefix := range []becomePrefix{{}, {"LC_ALL=C sudo -H -n --"}} {
+	for _, b := range []*Become{nil, {}, {User: "app", Flags: "-E -n", Password: transport.NewSecret("it's!")}, {Method: "su", User: "app", Exe: "/bin/su", Flags: "-"}} {
+		prefix, err := b.prefix()
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, script := range []string{startScript(wanted, prefix), installScript("/a/upload-1", "/a", "aa", true, prefix)} {
 			if bad := strings.IndexAny(script, "'!\n"); bad >= 0 {
 				t.Errorf("script holds %q: %s", script[bad], script)

@@ -27,8 +27,10 @@ type Options struct {
 
 // Become asks for an agent with another user's rights.
 type Become struct {
-	User     string // "root" or "" for it; others are refused
-	Method   string // "sudo" or "" for it
+	User     string // "" for root
+	Method   string // "sudo", or "" for it, or "su"
+	Exe      string // the program to call in their place; "" for the method itself
+	Flags    string // its flags; "" for the usual ones
 	Password transport.Secret
 }
 
@@ -92,8 +94,9 @@ func Connect(ctx context.Context, conn transport.Conn, o Options) (*Client, Stat
 
 type bootstrap struct {
 	Options
-	conn  transport.Conn
-	stats Stats
+	conn   transport.Conn
+	stats  Stats
+	become becomePrefix
 }
 
 func (b *bootstrap) connect(ctx context.Context) (*Client, error) {
@@ -101,6 +104,7 @@ func (b *bootstrap) connect(ctx context.Context) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.become = prefix
 	wanted, err := b.wanted()
 	if err != nil {
 		return nil, err
@@ -231,7 +235,7 @@ func (b *bootstrap) start(ctx context.Context, script string) (transport.Session
 			b.stats.Noise += s.noise
 			return &bufferedSession{session, reader}, s.greeting, nil
 		case <-session.StderrGrew():
-			if n := strings.Count(session.Stderr(), sudoPrompt); n > prompts {
+			if n := b.prompts(session); n > prompts {
 				prompts = n
 				if err := b.answerPrompt(session, n); err != nil {
 					return giveUp(err)
@@ -243,14 +247,25 @@ func (b *bootstrap) start(ctx context.Context, script string) (transport.Session
 	}
 }
 
-// answerPrompt gives sudo the password once; a second prompt means it was wrong.
+// prompts counts how often the host has asked for the become password.
+func (b *bootstrap) prompts(session transport.Session) int {
+	if b.become.prompt == "" {
+		return 0
+	}
+	return strings.Count(session.Stderr(), b.become.prompt)
+}
+
+// answerPrompt gives the password once; a second prompt means it was wrong.
 func (b *bootstrap) answerPrompt(session transport.Session, n int) error {
+	if !b.Become.Password.IsSet() {
+		return &StartError{Summary: b.become.exe + " asks for a password", Hint: "give it with -K or ansible_become_password"}
+	}
 	if n > 1 {
-		return &StartError{Summary: "sudo does not accept the become password", Hint: "check ansible_become_password or -K"}
+		return &StartError{Summary: b.become.exe + " does not accept the become password", Hint: "check ansible_become_password or -K"}
 	}
 	_, err := io.WriteString(session.Stdin(), b.Become.Password.Reveal()+"\n")
 	if err != nil {
-		return &StartError{Summary: "handing the become password to sudo failed", Err: err}
+		return &StartError{Summary: "handing over the become password failed", Err: err}
 	}
 	return nil
 }
@@ -269,8 +284,8 @@ func (b *bootstrap) failed(g greeting, session transport.Session, summary string
 		e.Err = cause
 	}
 	code, err := exitSoon(session) // after it, standard error is complete
-	if sudo := sudoFailure(session.Stderr()); sudo != nil {
-		return sudo
+	if known := becomeFailure(session.Stderr()); b.become.exe != "" && known != nil {
+		return known
 	}
 	if err == nil {
 		e.Summary += fmt.Sprintf(" (exit status %d)", code)
@@ -383,10 +398,10 @@ func (a answer) machine() string { return strings.TrimSpace(a.system + " " + a.u
 
 func (a answer) hint() string {
 	switch a.problem {
-	case problemNoSudo:
-		return "install sudo on the host, or log in as root"
+	case problemNoBecome:
+		return "install it on the host, give another become_method or become_exe, or log in as the user itself"
 	case problemNoFolder:
-		return "~/.cache/rbdplay or /var/tmp/.rbdplay-UID must be a folder of the user's own with mode 0700, on a file system that is not mounted noexec"
+		return "~/.cache/rbdplay or /var/tmp/.rbdplay-UID must be a folder of the user's own with mode 0700 (to become others than root: /var/tmp/.rbdplay-UID.shared, 0755), on a file system that is not mounted noexec"
 	}
 	return ""
 }
@@ -406,7 +421,7 @@ func (a answer) architecture() (string, error) {
 // What the scripts say after bootstrapMagic. "missing SYSTEM MACHINE gzip|plain
 // FOLDER", or one of the words below.
 const (
-	problemNoSudo   = "there is no sudo on the host"
+	problemNoBecome = "there is no program to become another user with on the host"
 	problemNoFolder = "there is no folder on the host that is ours alone and may hold programs"
 	problemNoDigest = "there is none of sha256sum, openssl and shasum on the host, so the copied program cannot be checked"
 	problemDigest   = "the copied program arrived damaged"
@@ -414,7 +429,7 @@ const (
 )
 
 var problems = map[string]string{
-	"nosudo": problemNoSudo, "nofolder": problemNoFolder, "nodigest": problemNoDigest,
+	"nobecome": problemNoBecome, "nofolder": problemNoFolder, "nodigest": problemNoDigest,
 	"digest": problemDigest, "unpack": problemUnpack,
 }
 

@@ -267,7 +267,7 @@ func FuzzReadMessage(f *testing.F) {
 
 func FuzzParseAnswer(f *testing.F) {
 	for _, seed := range []string{
-		"missing Linux x86_64 gzip /root/.cache/rbdplay", "nosudo", "nofolder Linux aarch64", "digest",
+		"missing Linux x86_64 gzip /root/.cache/rbdplay", "nobecome", "nofolder Linux aarch64", "digest",
 		"missing Linux x86_64 plain /tmp/a b", "missing a b gzip $(id)", "",
 	} {
 		f.Add(seed)

@@ -6,31 +6,61 @@ import "strings"
 // quotes through a login shell that may be anything, so they hold no single
 // quote, no newline and no exclamation mark (csh minds both).
 
-// mine tells whether $1 is a folder that nobody but us can change: no link, mode
-// 0700, owner $u. ls -ldn is the one portable way to see all of it at once.
-const mine = `mine() { set -- $(ls -ldn "$1" 2>/dev/null); case "$1" in drwx------*) test "$3" = "$u";; *) false;; esac; }; `
+// cache is where programs lie. A user's own is closed to all others. One that
+// another user runs programs from is open to read, in a folder that only we can
+// change; it has its own place, because a home folder is often closed.
+type cache struct{ folders, folder, file, mode string }
+
+var (
+	ownCache = cache{
+		folders: `"${HOME:-/nonexistent}/.cache/rbdplay" "/var/tmp/.rbdplay-$u"`,
+		folder:  "drwx------", file: "-rwx------", mode: "700",
+	}
+	sharedCache = cache{
+		folders: `"/var/tmp/.rbdplay-$u.shared" "/tmp/.rbdplay-$u.shared"`,
+		folder:  "drwxr-xr-x", file: "-rwxr-xr-x", mode: "755",
+	}
+)
+
+func (p becomePrefix) cache() cache {
+	if p.shared {
+		return sharedCache
+	}
+	return ownCache
+}
+
+// mine tells whether $1 is a folder that nobody but us can change: no link, its
+// mode, owner $u. ls -ldn is the one portable way to see all of it at once.
+func (c cache) mine() string {
+	return `mine() { set -- $(ls -ldn "$1" 2>/dev/null); case "$1" in ` + c.folder + `*) test "$3" = "$u";; *) false;; esac; }; `
+}
 
 // own tells the same of a program file.
-const own = `own() { set -- $(ls -ln "$1" 2>/dev/null); case "$1" in -rwx------*) test "$3" = "$u";; *) false;; esac; }; `
+func (c cache) own() string {
+	return `own() { set -- $(ls -ln "$1" 2>/dev/null); case "$1" in ` + c.file + `*) test "$3" = "$u";; *) false;; esac; }; `
+}
 
-// folders sets d to each candidate in turn.
-const folders = `for d in "${HOME:-/nonexistent}/.cache/rbdplay" "/var/tmp/.rbdplay-$u"; do `
+// each sets d to each candidate in turn.
+func (c cache) each() string { return `for d in ` + c.folders + `; do ` }
 
 // usable makes the folder $d and tries a program in it. Characters that our
 // upload path may not hold rule it out.
-const usable = `usable() { test -z "$(printf %s "$d" | tr -d "a-zA-Z0-9/._-")" || return 1; mkdir -p "$d" 2>/dev/null; mine "$d" || return 1; ` +
-	`echo "exit 0" 2>/dev/null >"$d/try-$$" && chmod 700 "$d/try-$$" && "$d/try-$$" 2>/dev/null; r=$?; rm -f "$d/try-$$"; return $r; }; `
+func (c cache) usable() string {
+	return `usable() { test -z "$(printf %s "$d" | tr -d "a-zA-Z0-9/._-")" || return 1; mkdir -p "${d%/*}" 2>/dev/null; mkdir -m ` + c.mode + ` "$d" 2>/dev/null; mine "$d" || return 1; ` +
+		`echo "exit 0" 2>/dev/null >"$d/try-$$" && chmod 700 "$d/try-$$" && "$d/try-$$" 2>/dev/null; r=$?; rm -f "$d/try-$$"; return $r; }; `
+}
 
 func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `"; ` }
 
 // startScript starts a cached program, or says where one could be put.
 func startScript(wanted map[string]string, prefix becomePrefix) string {
 	var s strings.Builder
-	s.WriteString(`m=$(umask); umask 077; u=$(id -u); ` + mine + own + usable + prefix.check())
-	s.WriteString(folders + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
+	c := prefix.cache()
+	s.WriteString(`m=$(umask); umask 077; u=$(id -u); ` + c.mine() + c.own() + c.usable() + prefix.check())
+	s.WriteString(c.each() + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
 	s.WriteString(`if own "$d/$n"; then ` + prefix.exec(`"$d/$n"`) + `fi; done; fi; done; `)
 	s.WriteString(`z=plain; command -v gzip >/dev/null 2>&1 && z=gzip; `)
-	s.WriteString(folders + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)
+	s.WriteString(c.each() + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)
 	s.WriteString(say(`nofolder $(uname -s) $(uname -m)`))
 	return s.String()
 }
@@ -52,7 +82,7 @@ func installScript(upload, folder, digest string, packed bool, prefix becomePref
 		`elif command -v openssl >/dev/null 2>&1; then h=$(openssl dgst -sha256 -r <$f.out); ` +
 		`elif command -v shasum >/dev/null 2>&1; then h=$(shasum -a 256 <$f.out); else fail nodigest; fi; `)
 	s.WriteString(`test "${h%% *}" = ` + digest + ` || fail digest; `)
-	s.WriteString(`chmod 700 $f.out && mv -f $f.out ` + name + ` || fail unpack; `)
+	s.WriteString(`chmod ` + prefix.cache().mode + ` $f.out && mv -f $f.out ` + name + ` || fail unpack; `)
 	s.WriteString(`for o in $(ls -t ` + folder + ` | grep "^rbdplay-agent-[0-9a-f]*\$" | tail -n +4); do rm -f ` + folder + `/$o; done; `)
 	s.WriteString(`find ` + folder + ` -name "upload-*" -mtime +0 -exec rm -f {} \; 2>/dev/null; `)
 	s.WriteString(prefix.exec(name))

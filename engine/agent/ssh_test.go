@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -431,14 +432,75 @@ echo "Sorry, try again." >&2; printf '%s' "[rbdplay become password]" >&2; read 
 		if _, err := exec.LookPath("sudo"); err == nil {
 			t.Skip("this machine has a sudo in PATH")
 		}
-		wantStartError(t, h, agent.Options{Become: &agent.Become{}}, "no sudo on the host")
+		wantStartError(t, h, agent.Options{Become: &agent.Become{}}, "no program to become")
 	})
 }
 
-func TestBecomeIsForRootOnly(t *testing.T) {
-	h := newHost(t, transporttest.SSHOptions{})
-	wantStartError(t, h, agent.Options{Become: &agent.Become{User: "postgres"}}, "postgres", "only root")
-	wantStartError(t, h, agent.Options{Become: &agent.Become{Method: "su"}}, "su is not supported")
+// Another user than root, by the machine's own sudo and su: the agent runs as it,
+// from a cache that it can read and cannot change.
+func TestBecomeAnotherUser(t *testing.T) {
+	t.Parallel()
+	for name, b := range map[string]agent.Become{
+		"sudo": {User: "nobody"},
+		"su":   {User: "nobody", Method: "su", Flags: "-s /bin/sh"},
+		"exe":  {User: "nobody", Exe: "/usr/bin/sudo", Flags: "-H -S -n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := b.Exe
+			if program == "" {
+				program = cmp.Or(b.Method, "sudo")
+			}
+			if _, err := exec.LookPath(program); err != nil || os.Getuid() != 0 {
+				t.Skip("left out: becoming nobody needs root and " + program)
+			}
+			h := newHost(t, transporttest.SSHOptions{})
+			for i := range 2 {
+				c, stats := start(t, h, agent.Options{Become: &b})
+				if i == 1 && stats.UploadedBytes != 0 {
+					t.Errorf("sent again: %+v", stats)
+				}
+				got := run(t, c, task("run", map[string]any{"command": "id -un; readlink /proc/$PPID/exe"}))
+				user, exe, _ := strings.Cut(strings.TrimSpace(got.Result["stdout"].(string)), "\n")
+				if user != "nobody" || !strings.HasPrefix(exe, "/var/tmp/.rbdplay-0.shared/rbdplay-agent-") {
+					t.Errorf("%s runs %s", user, exe)
+				}
+				if info, err := os.Stat(filepath.Dir(exe)); err != nil || info.Mode().Perm() != 0o755 {
+					t.Errorf("%v, %v", info, err)
+				}
+				t.Cleanup(func() { _ = os.Remove(exe) })
+			}
+			b.User = "nosuchuser"
+			wantStartError(t, h, agent.Options{Become: &b}, "no such user")
+		})
+	}
+}
+
+// su asks with a text of its own.
+func TestBecomeBySu(t *testing.T) {
+	t.Parallel()
+	ask := `printf '%s' "Password: " >&2; IFS= read -r p
+if [ "$p" != "open sesame" ]; then echo "su: Authentication failure" >&2; exit 1; fi
+[ "$1 $2 $3" = "-l root -c" ] && exec /bin/sh -c "$4"`
+	for name, tt := range map[string]struct {
+		password string
+		want     []string
+	}{
+		"password": {"open sesame", nil},
+		"wrong":    {"guess", []string{"su does not accept"}},
+		"none":     {"", []string{"asks for a password", "-K"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, transporttest.SSHOptions{UID: nobody()})
+			fakeSudo(t, h, ask)
+			b := agent.Become{Method: "su", Exe: filepath.Join(h.Home, "bin", "sudo"), Flags: "-l", Password: transport.NewSecret(tt.password)}
+			if tt.want != nil {
+				wantStartError(t, h, agent.Options{Become: &b}, tt.want...)
+				return
+			}
+			c, _ := start(t, h, agent.Options{Become: &b})
+			run(t, c, task("echo", say("x")))
+		})
+	}
 }
 
 // What prints or reads in the agent's process must not touch the connection.

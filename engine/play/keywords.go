@@ -12,11 +12,11 @@ import (
 // that are refused as not supported yet.
 var (
 	everywhere = []string{
-		"name", "become", "become_user", "become_method", "connection", "remote_user", "port", "check_mode", "diff",
+		"name", "become", "become_user", "become_method", "become_exe", "become_flags", "connection", "remote_user", "port", "check_mode", "diff",
 		"no_log", "run_once", "ignore_errors", "ignore_unreachable", "any_errors_fatal", "throttle", "timeout",
 		"environment", "tags", "vars", "module_defaults",
 	}
-	everywhereLater = []string{"become_exe", "become_flags", "collections", "debugger"}
+	everywhereLater = []string{"collections", "debugger"}
 
 	playOnly = []string{
 		"hosts", "gather_facts", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",

@@ -105,7 +105,9 @@ type BatchSize struct {
 type Inherited struct {
 	Become            *Setting[bool]
 	BecomeUser        *Setting[string]
-	BecomeMethod      *Setting[string]
+	BecomeMethod      *Setting[string] // sudo or su
+	BecomeExe         *Setting[string]
+	BecomeFlags       *Setting[string]
 	Connection        *Setting[string] // ssh or local
 	RemoteUser        *Setting[string]
 	Port              *Setting[int]

@@ -43,7 +43,7 @@ func (t *Task) Uses() []string {
 // settings are the task's keywords that may hold a template.
 func (t *Task) settings() []interface{ uses() []string } {
 	settings := []interface{ uses() []string }{
-		t.Become, t.BecomeUser, t.BecomeMethod, t.Connection, t.RemoteUser, t.Port, t.CheckMode, t.Diff, t.NoLog,
+		t.Become, t.BecomeUser, t.BecomeMethod, t.BecomeExe, t.BecomeFlags, t.Connection, t.RemoteUser, t.Port, t.CheckMode, t.Diff, t.NoLog,
 		t.RunOnce, t.IgnoreErrors, t.IgnoreUnreachable, t.AnyErrorsFatal, t.Throttle, t.Timeout, t.DelegateTo,
 		t.DelegateFacts, t.Retries, t.Delay, t.Async, t.Poll, t.LoopControl.Pause, t.LoopControl.Extended,
 	}

@@ -157,10 +157,11 @@ func asConnection(value any) (string, error) {
 
 func asBecomeMethod(value any) (string, error) {
 	text, err := asText(value)
-	if err == nil && strings.TrimPrefix(text, "ansible.builtin.") != "sudo" {
-		err = fmt.Errorf("is not supported yet: %s; only sudo is", text)
+	method := strings.TrimPrefix(text, "ansible.builtin.")
+	if err == nil && method != "sudo" && method != "su" {
+		err = fmt.Errorf("is not supported yet: %s; only sudo and su are", text)
 	}
-	return "sudo", err
+	return method, err
 }
 
 // shown is a value for a message.
@@ -185,6 +186,8 @@ var inheritedReaders = map[string]func(l *loader, n *syntax.Node, to *Inherited)
 	"become_method": func(l *loader, n *syntax.Node, to *Inherited) {
 		set(&to.BecomeMethod, l, "become_method", n, asBecomeMethod)
 	},
+	"become_exe":    func(l *loader, n *syntax.Node, to *Inherited) { set(&to.BecomeExe, l, "become_exe", n, asText) },
+	"become_flags":  func(l *loader, n *syntax.Node, to *Inherited) { set(&to.BecomeFlags, l, "become_flags", n, asText) },
 	"connection":    func(l *loader, n *syntax.Node, to *Inherited) { set(&to.Connection, l, "connection", n, asConnection) },
 	"remote_user":   func(l *loader, n *syntax.Node, to *Inherited) { set(&to.RemoteUser, l, "remote_user", n, asText) },
 	"port":          func(l *loader, n *syntax.Node, to *Inherited) { set(&to.Port, l, "port", n, asPort) },

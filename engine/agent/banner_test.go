@@ -53,7 +53,7 @@ func TestParseAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if architecture, err := got.architecture(); err != nil || architecture != "arm64" || !got.gzip || got.folder != "/home/u/.cache/rbdplay" {
+	if architecture, err := got.architecture(); err != nil || architecture != "arm64" || got.packing != "gzip" || got.folder != "/home/u/.cache/rbdplay" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, line := range []string{"", "missing", "missing Linux x86_64 gzip relative/path", "missing Linux x86_64 gzip /a`b`", "missing Linux x86_64 zip /a", "unknown"} {
@@ -89,7 +89,7 @@ func TestScriptsAreQuotable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, script := range []string{startScript(wanted, prefix), installScript("/a/upload-1", "/a", "aa", true, prefix)} {
+		for _, script := range []string{startScript(wanted, prefix), installScript("/a/upload-1", "/a", "aa", packedXZ, prefix)} {
 			if bad := strings.IndexAny(script, "'!\n"); bad >= 0 {
 				t.Errorf("script holds %q: %s", script[bad], script)
 			}

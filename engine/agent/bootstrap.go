@@ -136,11 +136,11 @@ func (b *bootstrap) wanted() (map[string]string, error) {
 	wanted := map[string]string{}
 	if b.Programs != nil {
 		for _, architecture := range b.Programs.Architectures() {
-			p, err := b.Programs.Program(architecture)
+			digest, err := b.Programs.Digest(architecture)
 			if err != nil {
 				return nil, err
 			}
-			wanted[architecture] = p.SHA256
+			wanted[architecture] = digest
 		}
 	}
 	if len(wanted) == 0 {
@@ -166,11 +166,9 @@ func (b *bootstrap) install(ctx context.Context, found answer, g greeting, prefi
 	if err != nil {
 		return nil, g, &StartError{Summary: "no program for the host", Err: err}
 	}
-	content := program.Gzip
-	if !found.gzip {
-		if content, err = program.Plain(); err != nil {
-			return nil, g, err
-		}
+	content, packing, err := program.Packed(found.packing)
+	if err != nil {
+		return nil, g, err
 	}
 	upload := found.folder + "/upload-" + nonce()
 	copying, cancel := context.WithTimeout(ctx, b.Timeout+transferTime(len(content)))
@@ -179,7 +177,7 @@ func (b *bootstrap) install(ctx context.Context, found answer, g greeting, prefi
 		return nil, g, &StartError{Summary: "copying the program to " + upload + " failed", Err: err}
 	}
 	b.stats.UploadedBytes += int64(len(content))
-	started, g, err := b.start(ctx, installScript(upload, found.folder, program.SHA256, found.gzip, prefix))
+	started, g, err := b.start(ctx, installScript(upload, found.folder, program.SHA256, packing, prefix))
 	if err != nil || g.answer == "" {
 		return started, g, err
 	}
@@ -390,7 +388,7 @@ func (b *bootstrap) why(session transport.Session, err error) error {
 type answer struct {
 	problem       string // why there is no way to go on, or ""
 	system, uname string // uname -s, uname -m
-	gzip          bool
+	packing       string // the best that it can unpack
 	folder        string
 }
 
@@ -418,7 +416,7 @@ func (a answer) architecture() (string, error) {
 	return "", fmt.Errorf("there is no agent for %s", a.machine())
 }
 
-// What the scripts say after bootstrapMagic. "missing SYSTEM MACHINE gzip|plain
+// What the scripts say after bootstrapMagic. "missing SYSTEM MACHINE xz|gzip|plain
 // FOLDER", or one of the words below.
 const (
 	problemNoBecome = "there is no program to become another user with on the host"
@@ -441,10 +439,10 @@ func parseAnswer(line string) (answer, error) {
 	if len(fields) == 3 && fields[0] == "nofolder" {
 		return answer{problem: problemNoFolder, system: fields[1], uname: fields[2]}, nil
 	}
-	if len(fields) != 5 || fields[0] != "missing" || (fields[3] != "gzip" && fields[3] != "plain") {
+	if len(fields) != 5 || fields[0] != "missing" || !slices.Contains([]string{packedXZ, packedGzip, packedNot}, fields[3]) {
 		return answer{}, fmt.Errorf("the bootstrap script says %q", line)
 	}
-	a := answer{system: fields[1], uname: fields[2], gzip: fields[3] == "gzip", folder: fields[4]}
+	a := answer{system: fields[1], uname: fields[2], packing: fields[3], folder: fields[4]}
 	if err := transport.CheckPath(a.folder); err != nil || a.folder[0] != '/' {
 		return answer{}, fmt.Errorf("the bootstrap script names the folder %q", a.folder)
 	}

@@ -59,7 +59,7 @@ func startScript(wanted map[string]string, prefix becomePrefix) string {
 	s.WriteString(`m=$(umask); umask 077; u=$(id -u); ` + c.mine() + c.own() + c.usable() + prefix.check())
 	s.WriteString(c.each() + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
 	s.WriteString(`if own "$d/$n"; then ` + prefix.exec(`"$d/$n"`) + `fi; done; fi; done; `)
-	s.WriteString(`z=plain; command -v gzip >/dev/null 2>&1 && z=gzip; `)
+	s.WriteString(`z=plain; if command -v gzip >/dev/null 2>&1; then z=gzip; command -v xz >/dev/null 2>&1 && z=xz; fi; `)
 	s.WriteString(c.each() + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)
 	s.WriteString(say(`nofolder $(uname -s) $(uname -m)`))
 	return s.String()
@@ -67,11 +67,11 @@ func startScript(wanted map[string]string, prefix becomePrefix) string {
 
 // installScript checks the copied program, gives it its name and starts it. It
 // leaves the three newest programs in the cache.
-func installScript(upload, folder, digest string, packed bool, prefix becomePrefix) string {
+func installScript(upload, folder, digest, packing string, prefix becomePrefix) string {
 	name := folder + "/" + programName(digest)
 	unpack := `mv ` + upload + ` ` + upload + `.out`
-	if packed {
-		unpack = `gzip -dc <` + upload + ` >` + upload + `.out`
+	if packing != packedNot {
+		unpack = packing + ` -dc <` + upload + ` >` + upload + `.out`
 	}
 	var s strings.Builder
 	s.WriteString(`m=$(umask); umask 077; u=$(id -u); f=` + upload + `; `)

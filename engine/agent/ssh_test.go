@@ -327,6 +327,30 @@ func TestLoginNoise(t *testing.T) {
 	wantStartError(t, loud, agent.Options{}, "64 KiB", "quiet")
 }
 
+// A host that has xz gets the program packed with it; the digest is checked all
+// the same.
+func TestSentWithXZ(t *testing.T) {
+	t.Parallel()
+	xz, err := exec.LookPath("xz")
+	if err != nil {
+		t.Skip("left out: this machine has no xz")
+	}
+	pack := exec.Command(xz, "-c", "-1")
+	pack.Stdin = bytes.NewReader(program.plain)
+	content, err := pack.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := packed(program.plain)
+	files["rbdplay-agent-linux-"+runtime.GOARCH+".xz"] = &fstest.MapFile{Data: content}
+	h := newHost(t, transporttest.SSHOptions{})
+	c, stats := start(t, h, agent.Options{Programs: agent.ProgramsIn(files, ".")})
+	if stats.UploadedBytes != int64(len(content)) {
+		t.Errorf("uploaded %d bytes, packed with xz there are %d", stats.UploadedBytes, len(content))
+	}
+	run(t, c, task("echo", say("x")))
+}
+
 func TestWrongProgram(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})

@@ -20,5 +20,6 @@ func fileModules() []Spec {
 		synchronizeSpec(),
 		compareTreesSpec(),
 		unarchiveSpec(),
+		getURLSpec(),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/agent"
@@ -185,6 +186,8 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 		it.args[name], err = x.template(ctx, it, text, at)
 	case "content":
 		it.args[name], err = x.fileContent(text, at)
+	case "script":
+		err = x.script(it, name, text, at)
 	case "source":
 		if !x.sourceOnHost(it) {
 			it.args[name], err = x.source(ctx, text, at)
@@ -229,6 +232,22 @@ func (x *execution) fileContent(name string, at diag.Range) (any, error) {
 		return nil, diag.New(at, "cannot read %s: %v", file.Display, err)
 	}
 	return ref, nil
+}
+
+// script puts the content of a script in its place, and the words behind its name
+// before those of argv.
+func (x *execution) script(it *item, name, text string, at diag.Range) error {
+	words, err := modules.SplitWords(text)
+	if err != nil || len(words) == 0 {
+		return diag.New(at, "%s: wants the name of a script, then words", name)
+	}
+	given, _ := it.args["argv"].([]any)
+	for i, word := range words[1:] {
+		given = slices.Insert(given, i, any(word))
+	}
+	it.args["argv"] = given
+	it.args[name], err = x.fileContent(words[0], at)
+	return err
 }
 
 // source finds a file or a folder of the controller.

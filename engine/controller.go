@@ -20,6 +20,9 @@ func (x *execution) control(ctx context.Context, h *host, it *item) error {
 	if err != nil {
 		return err
 	}
+	if do := x.reached(x.task.Spec.Name); do != nil {
+		return x.controlReached(ctx, h, it, args, do)
+	}
 	it.registered = map[string]any{"changed": false, "failed": false}
 	it.outcome = modules.Outcome{Status: modules.OK, Result: modules.Result{}}
 	switch x.task.Spec.Name {

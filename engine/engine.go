@@ -62,6 +62,18 @@ type Stats struct {
 // the task that needed the host.
 type Connector interface {
 	Connect(ctx context.Context, target Target, contents agent.Source) (agent.Runner, Stats, error)
+	// Shell runs text in the login shell of the host, without an agent and without
+	// become. A non-zero exit is no error. Cancelling ctx ends the command.
+	Shell(ctx context.Context, target Target, text string) (ShellResult, error)
+	// Forget closes the connections to the target's host, so that the next Connect
+	// makes a new one. Agents behind them are lost.
+	Forget(target Target)
+}
+
+// ShellResult is how a text ended in a login shell.
+type ShellResult struct {
+	Code           int
+	Stdout, Stderr string // of Stderr the end
 }
 
 // Summary is what a run came to.

@@ -86,18 +86,7 @@ func newLinks(connector Connector, contents *contents, emit func(event.Event)) *
 // Others who ask meanwhile wait. A host that could not be reached is not tried
 // again in this run: a playbook may rely on it that a lost host stays lost.
 func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
-	c := target.Connection
-	key := linkKey{target.Host, target.Become, "", c.Kind, c.Address, c.User, c.Port}
-	if target.Become != "" {
-		key.how = c.BecomeMethod + " " + c.BecomeExe + " " + c.BecomeFlags
-	}
-	l.mu.Lock()
-	one := l.all[key]
-	if one == nil {
-		one = &link{busy: make(chan struct{}, 1)}
-		l.all[key] = one
-	}
-	l.mu.Unlock()
+	one := l.link(target)
 	select {
 	case one.busy <- struct{}{}:
 		defer func() { <-one.busy }()
@@ -110,12 +99,34 @@ func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
 	return one.runner, one.err
 }
 
+// link is the connection for target, which may not be made yet.
+func (l *links) link(target Target) *link {
+	c := target.Connection
+	key := linkKey{target.Host, target.Become, "", c.Kind, c.Address, c.User, c.Port}
+	if target.Become != "" {
+		key.how = c.BecomeMethod + " " + c.BecomeExe + " " + c.BecomeFlags
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.all[key]
+	if one == nil {
+		one = &link{busy: make(chan struct{}, 1)}
+		l.all[key] = one
+	}
+	return one
+}
+
+// touched notes that something may have changed somewhere.
+func (l *links) touched() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.contacted = true
+}
+
 func (l *links) connect(ctx context.Context, target Target) (agent.Runner, error) {
 	began := time.Now()
 	remote := target.Connection.Kind != inventory.Local
-	l.mu.Lock()
-	l.contacted = true
-	l.mu.Unlock()
+	l.touched()
 	runner, stats, err := l.connector.Connect(ctx, target, l.contents)
 	if err == nil {
 		if remote {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
@@ -27,6 +28,7 @@ type run struct {
 	contents *contents
 	secrets  *redactor
 	answers  map[*play.Play]*scope.Vars // of vars_prompt
+	asking   sync.Mutex                 // held while a person is asked
 	lastID   int
 	started  bool // the task of StartAt was reached
 	stopped  bool // any_errors_fatal, or all hosts of a batch lost: no more plays

@@ -40,6 +40,8 @@ type lab struct {
 	before func(ctx context.Context, host string, task agent.Task) error
 	// scripts answers an exchange in the agent's stead. nil: none.
 	scripts func(host string, task agent.Task) (modules.Outcome, bool)
+	// forgotten is told of hosts whose connections are given up, with mu held.
+	forgotten func(host string)
 	// down are hosts that cannot be reached.
 	down map[string]bool
 
@@ -124,6 +126,30 @@ func (l *lab) Connect(_ context.Context, target engine.Target, contents agent.So
 		return nil, engine.Stats{}, err
 	}
 	return &watched{Client: client, lab: l, host: target.Host}, engine.Stats{}, nil
+}
+
+// Shell implements engine.Connector: it says what it was given.
+func (l *lab) Shell(_ context.Context, target engine.Target, text string) (engine.ShellResult, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, target.Host+" shell "+text)
+	if l.down[target.Host] {
+		return engine.ShellResult{}, &transport.UnreachableError{Host: target.Host, Address: target.Host, Summary: "no route to host"}
+	}
+	if strings.Contains(text, "exit 3") {
+		return engine.ShellResult{Code: 3, Stderr: "no\n"}, nil
+	}
+	return engine.ShellResult{Stdout: "said\n"}, nil
+}
+
+// Forget implements engine.Connector.
+func (l *lab) Forget(target engine.Target) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, target.Host+" forget")
+	if l.forgotten != nil {
+		l.forgotten(target.Host)
+	}
 }
 
 // watched is an agent whose exchanges are counted.

@@ -67,6 +67,7 @@ type item struct {
 	delegate string
 	check    bool
 	env      map[string]string
+	show     showing
 	async    *agent.Async // nil: not a job
 
 	begun      []change.Change // of a step that was begun and not done
@@ -387,6 +388,7 @@ func (x *execution) until(ctx context.Context, it *item, attempt int) (bool, err
 
 // once runs one attempt of an item.
 func (x *execution) once(ctx context.Context, h *host, it *item, show showing) {
+	it.show = show
 	it.runner, it.outcome, it.diagnostic, it.waits = nil, modules.Outcome{}, nil, ""
 	x.begin(ctx, h, it)
 	if it.runner != nil {

@@ -147,6 +147,8 @@ func typeName(f reflect.StructField) string {
 	switch {
 	case t == contentType && f.Tag.Get("content") == "template":
 		return "template"
+	case t == contentType && f.Tag.Get("content") == "script":
+		return "script"
 	case t == contentType:
 		return "content"
 	case t == treeType:
@@ -303,7 +305,7 @@ func (s *Spec) unknown(args map[string]any, used map[string]bool, options []Opti
 // set converts value as Ansible does and stores it.
 func (o *Option) set(field reflect.Value, value any, contents Contents) error {
 	switch o.Type {
-	case "content", "template":
+	case "content", "template", "script":
 		return setContent(field, value, contents)
 	case "tree":
 		return setTree(field, value, contents)

@@ -205,7 +205,12 @@ func (o *RunOptions) at(pattern string) string {
 }
 
 func (o *RunOptions) run(ctx context.Context, host sys.Host, words []string, result Result) error {
-	command := sys.Command{Args: words, Dir: o.Chdir}
+	return o.runWith(ctx, host, words, nil, result)
+}
+
+// runWith runs words with open files in memory, from descriptor 3 on.
+func (o *RunOptions) runWith(ctx context.Context, host sys.Host, words []string, files []sys.Content, result Result) error {
+	command := sys.Command{Args: words, Dir: o.Chdir, Files: files}
 	if o.Creates != "" && !strings.ContainsAny(o.Creates, `*?[\`) {
 		command.Creates = []string{o.at(o.Creates)}
 	}

@@ -16,6 +16,7 @@ func fileModules() []Spec {
 		findSpec(),
 		tempfileSpec(),
 		slurpSpec(),
+		fetchSpec(),
 		moveSpec(),
 		synchronizeSpec(),
 		compareTreesSpec(),

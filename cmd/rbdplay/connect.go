@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/rbdplay/rbdplay/engine"
 	"github.com/rbdplay/rbdplay/engine/agent"
@@ -95,6 +99,73 @@ func (c *connector) options(t engine.Target, contents agent.Source) agent.Option
 	}
 	o.Become = &agent.Become{User: t.Become, Method: v.BecomeMethod, Exe: v.BecomeExe, Flags: v.BecomeFlags, Password: password}
 	return o
+}
+
+// shellOutput is the most that is kept of what a text prints.
+const shellOutput = 64 << 20
+
+// Shell implements engine.Connector.
+func (c *connector) Shell(ctx context.Context, t engine.Target, text string) (engine.ShellResult, error) {
+	if t.Connection.Kind == inventory.Local {
+		return localShell(ctx, text)
+	}
+	conn, err := c.dial(ctx, t)
+	if err != nil {
+		return engine.ShellResult{}, err
+	}
+	session, err := conn.Start(ctx, text)
+	if err != nil {
+		return engine.ShellResult{}, err
+	}
+	defer session.Close()       //nolint:errcheck // it has ended
+	_ = session.Stdin().Close() // it may have ended already
+	stdout, err := io.ReadAll(io.LimitReader(session, shellOutput+1))
+	if err != nil {
+		return engine.ShellResult{}, err
+	}
+	if len(stdout) > shellOutput {
+		return engine.ShellResult{}, fmt.Errorf("the command printed more than %d bytes", shellOutput)
+	}
+	code, err := session.Wait()
+	return engine.ShellResult{Code: code, Stdout: string(stdout), Stderr: session.Stderr()}, err
+}
+
+// localShell runs text on this machine.
+func localShell(ctx context.Context, text string) (engine.ShellResult, error) {
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(ctx, "/bin/sh", "-c", text)
+	command.Stdout, command.Stderr = &stdout, &stderr
+	err := command.Run()
+	if _, exited := errors.AsType[*exec.ExitError](err); exited && ctx.Err() == nil {
+		err = nil
+	}
+	result := engine.ShellResult{Stdout: stdout.String(), Stderr: stderr.String()}
+	if state := command.ProcessState; state != nil {
+		result.Code = state.ExitCode()
+		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			result.Code = 128 + int(status.Signal())
+		}
+	}
+	return result, err
+}
+
+// Forget implements engine.Connector.
+func (c *connector) Forget(t engine.Target) {
+	c.mu.Lock()
+	var lost []*connection
+	for key, one := range c.conns {
+		if key.host == t.Host {
+			lost = append(lost, one)
+			delete(c.conns, key)
+		}
+	}
+	c.mu.Unlock()
+	for _, one := range lost {
+		one.once.Do(func() { one.err = errors.New("the connection was given up") }) // waits for who dials it now
+		if one.conn != nil {
+			_ = one.conn.Close() // it may be dead already
+		}
+	}
 }
 
 // Close closes every connection. The agents have been ended before.

@@ -72,11 +72,11 @@ func (l *loader) notYet(at diag.Range, format string, args ...any) {
 // laterModules are modules of ansible.builtin; one that the registry does not
 // know is refused as not supported yet rather than as unknown.
 var laterModules = []string{
-	"add_host", "apt", "apt_key", "apt_repository", "assemble", "blockinfile", "command", "copy", "cron",
-	"deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "fetch", "file", "find", "gather_facts",
-	"get_url", "getent", "git", "group", "group_by", "hostname", "include_vars", "iptables", "known_hosts", "lineinfile",
-	"mount_facts", "package", "package_facts", "pause", "ping", "pip", "raw", "reboot", "replace", "rpm_key", "script",
+	"add_host", "apt", "apt_key", "apt_repository", "blockinfile", "command", "copy", "cron",
+	"deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "file", "gather_facts",
+	"getent", "git", "group", "group_by", "hostname", "include_vars", "iptables", "known_hosts", "lineinfile",
+	"mount_facts", "package", "package_facts", "ping", "pip", "replace", "rpm_key",
 	"service", "service_facts", "setup", "shell", "slurp", "stat", "subversion", "systemd", "systemd_service", "sysvinit",
-	"tempfile", "template", "unarchive", "uri", "user", "validate_argument_spec", "wait_for", "wait_for_connection", "yum",
+	"template", "uri", "user", "validate_argument_spec", "wait_for", "yum",
 	"yum_repository",
 }

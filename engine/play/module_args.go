@@ -346,6 +346,13 @@ func (l *loader) checkSource(t *Task, o modules.Option, name, source string) {
 		}
 	case "content":
 		l.checkFile(t, source, where, "a file", false)
+	case "script":
+		words, err := modules.SplitWords(source)
+		if err != nil || len(words) == 0 {
+			l.add(diag.New(where, "%s must begin with the name of a script", name))
+			return
+		}
+		l.checkFile(t, words[0], where, "a file", false)
 	case "source":
 		if !t.onHost() {
 			l.checkFile(t, source, where, "a file or folder", strings.HasSuffix(source, "/"))

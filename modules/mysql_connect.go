@@ -31,15 +31,15 @@ type MysqlLogin struct {
 func (l *MysqlLogin) validate() error {
 	switch {
 	case l.Container == "" && l.UnixSocket == "" && l.Host == "":
-		return errors.New("mysql_exec needs container, login_unix_socket or login_host")
+		return errors.New("needs container, login_unix_socket or login_host")
 	case l.Host != "" && (l.Container != "" || l.UnixSocket != ""):
-		return errors.New("mysql_exec: login_host excludes container and login_unix_socket")
+		return errors.New("login_host excludes container and login_unix_socket")
 	case l.UnixSocket != "" && !path.IsAbs(l.UnixSocket):
-		return fmt.Errorf("mysql_exec: login_unix_socket: %s is not an absolute path", l.UnixSocket)
+		return fmt.Errorf("login_unix_socket: %s is not an absolute path", l.UnixSocket)
 	case strings.HasPrefix(l.Container, "-"):
-		return fmt.Errorf("mysql_exec: container: %q is no name of a container", l.Container)
+		return fmt.Errorf("container: %q is no name of a container", l.Container)
 	case l.Port < 1 || l.Port > 65535:
-		return fmt.Errorf("mysql_exec: login_port: %d is no port", l.Port)
+		return fmt.Errorf("login_port: %d is no port", l.Port)
 	}
 	return nil
 }

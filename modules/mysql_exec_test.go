@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"strings"
@@ -210,6 +211,52 @@ func TestMysqlQuery(t *testing.T) {
 	}
 	if asked := server.asked(); asked[0] != "START TRANSACTION READ ONLY" {
 		t.Errorf("asked %v", asked)
+	}
+}
+
+func TestMysqlQueryModule(t *testing.T) {
+	host, server := newRegions(t)
+	server.answer = func(query string, args []any) fakeAnswer {
+		switch {
+		case query == "SELECT name, '%' FROM r WHERE a = ? AND b = ?" && cmp.Equal(args, []any{"x", int64(1)}):
+			return fakeAnswer{columns: []string{"name", "token"}, rows: [][]any{{"rainbond", "abc"}}}
+		case query == "SELECT 100 % 3 AS n", query == "SHOW TABLES":
+			return fakeAnswer{columns: []string{"n"}, rows: [][]any{{"1"}, {"2"}}}
+		}
+		return fakeAnswer{fails: fmt.Sprintf("not expected: %s %#v", query, args)}
+	}
+	login := map[string]any{"login_unix_socket": "/run/mysqld/mysqld.sock"}
+	with := func(more map[string]any) map[string]any {
+		all := maps.Clone(login)
+		maps.Copy(all, more)
+		return all
+	}
+	args := with(map[string]any{"query": "SELECT name, '%%' FROM r WHERE a = %s AND b = %s", "positional_args": []any{"x", 1}, "secret_columns": "token"})
+	out := predicted(t, host, "mysql_query", args)
+	want := modules.Result{
+		"rowcount": []any{1}, "executed_queries": []any{args["query"]},
+		"query_result": []any{[]any{map[string]any{"name": "rainbond", "token": "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"}}},
+	}
+	if diff := cmp.Diff(want, out.Result); diff != "" {
+		t.Errorf("%s %s", diff, out.Message)
+	}
+	named := with(map[string]any{"query": "SELECT name, '%%' FROM r WHERE a = %(a)s AND b = %(b)s", "named_args": map[string]any{"b": 1, "a": "x"}})
+	wantStatus(t, run(t, host, "mysql_query", named), modules.OK)
+	several := run(t, host, "mysql_query", with(map[string]any{"query": []any{"SHOW TABLES", "SELECT 100 % 3 AS n"}}))
+	if diff := cmp.Diff([]any{2, 2}, several.Result["rowcount"]); diff != "" {
+		t.Errorf("%s %s", diff, several.Message)
+	}
+	for _, asked := range server.asked() {
+		if strings.HasPrefix(asked, "START") && asked != "START TRANSACTION READ ONLY" {
+			t.Errorf("asked %s", asked)
+		}
+	}
+	for _, more := range []map[string]any{
+		{"query": "DELETE FROM r"}, {"query": "SELECT 1 INTO OUTFILE '/x'"}, {"query": []any{"SELECT 1", "drop table r"}}, {"query": ""},
+		{"query": "SELECT %s", "positional_args": []any{}}, {"query": "SELECT %s", "positional_args": []any{1, 2}}, {"query": "SELECT %(a)s", "named_args": map[string]any{"b": 1}},
+		{"query": "SELECT ?, %s", "positional_args": []any{1}}, {"query": "SELECT 1", "single_transaction": true},
+	} {
+		refused(t, "mysql_query", with(more))
 	}
 }
 

@@ -87,6 +87,9 @@ func plantText(lines ...string) func(*rapid.T, string) {
 		}
 		if rapid.IntRange(0, 7).Draw(t, "there") > 0 {
 			must(t, os.WriteFile(at, []byte(text(t, lines...)), some(t, "mode", os.FileMode(0o644), 0o600)))
+			if os.Geteuid() == 0 && rapid.Bool().Draw(t, "of somebody else") {
+				must(t, os.Chown(at, 1234, 5678))
+			}
 		}
 	}
 }

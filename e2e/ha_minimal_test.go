@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rbdplay/rbdplay/e2e/lab"
-	"github.com/rbdplay/rbdplay/e2e/probe"
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 )
 
 // TestHAMinimal is the main job: check, run, run again, and lose nodes.
@@ -48,7 +48,7 @@ func TestHAMinimal(t *testing.T) {
 
 // outlives cuts the power of the management node, and of the holder of the VIP.
 func outlives(t *testing.T) {
-	p := probe.Start(t.Context(), "http://"+cluster.VIP+"/", lab.AppHost)
+	p := probe.Start(t.Context(), probe.HTTP("http://"+cluster.VIP+"/", lab.AppHost, 200), probe.Often)
 	defer p.Stop()
 	wantAnswering(t, p)
 

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/rbdplay/rbdplay/e2e/lab"
-	"github.com/rbdplay/rbdplay/e2e/probe"
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 )
 
 func main() {

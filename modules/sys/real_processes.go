@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,7 @@ func (p *realProcesses) Using(ctx context.Context, path string) ([]Process, erro
 		return nil, fmt.Errorf("read the mount table: %w", err)
 	}
 	source := table.origin(path)
+	groups := table.groups()
 	own, err := os.Readlink(filepath.Join(p.proc, "self/ns/mnt"))
 	if err != nil {
 		return nil, fmt.Errorf("find the own mount namespace: %w", err)
@@ -46,7 +48,7 @@ func (p *realProcesses) Using(ctx context.Context, path string) ([]Process, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		uses, err := p.uses(entry.Name(), own, path, source)
+		uses, err := p.uses(entry.Name(), own, path, source, groups)
 		if err != nil {
 			return nil, fmt.Errorf("look at process %d: %w", pid, err)
 		}
@@ -58,7 +60,7 @@ func (p *realProcesses) Using(ctx context.Context, path string) ([]Process, erro
 }
 
 // uses looks at one process. One that has ended meanwhile uses nothing.
-func (p *realProcesses) uses(pid, own, path string, source origin) (bool, error) {
+func (p *realProcesses) uses(pid, own, path string, source origin, groups map[string]bool) (bool, error) {
 	namespace, err := os.Readlink(filepath.Join(p.proc, pid, "ns/mnt"))
 	if gone(err) {
 		return false, nil
@@ -73,7 +75,10 @@ func (p *realProcesses) uses(pid, own, path string, source origin) (bool, error)
 	if gone(err) {
 		return false, nil
 	}
-	return err == nil && table.has(source), err
+	if err != nil || table.has(source, groups) {
+		return err == nil, err
+	}
+	return table.follows(source, groups) && holds(filepath.Join(p.proc, pid), path), nil
 }
 
 // gone reports whether a process ended while it was looked at; a zombie has no
@@ -93,9 +98,11 @@ func (p *realProcesses) name(pid string) string {
 // origin is a folder by the file system it lies on, whatever it is mounted as.
 type origin struct{ device, path string }
 
+// mountLine is a mount. group is the peer group it belongs to, master the one that
+// it follows; "" when there is none.
 type mountLine struct {
 	origin
-	target string
+	target, group, master string
 }
 
 type mountLines []mountLine
@@ -116,7 +123,19 @@ func (p *realProcesses) mounts(pid string) (mountLines, error) {
 		if len(fields) < 5 {
 			continue
 		}
-		lines = append(lines, mountLine{origin{fields[2], unescapeOctal(fields[3])}, unescapeOctal(fields[4])})
+		line := mountLine{origin: origin{fields[2], unescapeOctal(fields[3])}, target: unescapeOctal(fields[4])}
+		for _, field := range fields[5:] {
+			if field == "-" {
+				break
+			}
+			if group, ok := strings.CutPrefix(field, "shared:"); ok {
+				line.group = group
+			}
+			if master, ok := strings.CutPrefix(field, "master:"); ok {
+				line.master = master
+			}
+		}
+		lines = append(lines, line)
 	}
 }
 
@@ -148,13 +167,29 @@ func unescapeOctal(text string) string {
 	return b.String()
 }
 
-// has reports whether the folder, or one below it, is mounted by itself. The file
-// system as a whole is not meant: every container has some of it.
-func (m mountLines) has(source origin) bool {
+// groups are the peer groups of the mounts.
+func (m mountLines) groups() map[string]bool {
+	groups := map[string]bool{}
 	for _, line := range m {
-		if line.device == source.device && isWithin(line.path, source.path) {
-			return true
+		if line.group != "" {
+			groups[line.group] = true
 		}
 	}
-	return false
+	return groups
+}
+
+// has reports whether the folder, or one below it, is mounted by itself, and not
+// by following a mount of one of the groups. The file system as a whole is not
+// meant: every container has some of it.
+func (m mountLines) has(source origin, groups map[string]bool) bool {
+	return slices.ContainsFunc(m, func(line mountLine) bool {
+		return line.device == source.device && isWithin(line.path, source.path) && !groups[line.master]
+	})
+}
+
+// follows reports whether it is mounted by following one of the groups.
+func (m mountLines) follows(source origin, groups map[string]bool) bool {
+	return slices.ContainsFunc(m, func(line mountLine) bool {
+		return line.device == source.device && isWithin(line.path, source.path) && groups[line.master]
+	})
 }

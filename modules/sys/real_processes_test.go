@@ -39,7 +39,9 @@ func fakeProcess(t *testing.T, proc, pid, namespace, mountinfo string, open map[
 
 func TestProcessesUsingAFolder(t *testing.T) {
 	const (
-		hostTable      = "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+		hostTable      = "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n21 20 0:60 / /volume rw shared:7 - fuse.glusterfs a:/data rw\n"
+		sandboxTable   = "60 1 8:1 / / rw shared:8 master:1 - ext4 /dev/sda1 rw\n61 60 0:60 / /volume rw shared:9 master:7 - fuse.glusterfs a:/data rw\n"
+		keptTable      = "70 1 0:52 / / rw - overlay overlay rw\n71 70 0:60 / /data rw - fuse.glusterfs a:/data rw\n"
 		registryTable  = "40 1 0:50 / / rw - overlay overlay rw\n41 40 8:1 /grdata/services/with\\040blank /var/lib/registry rw - ext4 /dev/sda1 rw\n"
 		unrelatedTable = "50 1 0:51 / / rw - overlay overlay rw\n51 50 8:1 /grdata2 /data rw - ext4 /dev/sda1 rw\n"
 	)
@@ -50,16 +52,23 @@ func TestProcessesUsingAFolder(t *testing.T) {
 	fakeProcess(t, proc, "12", "mnt:[1]", hostTable, map[string]string{"fd/3": "/grdata2/file"})
 	fakeProcess(t, proc, "13", "mnt:[2]", registryTable, nil)
 	fakeProcess(t, proc, "14", "mnt:[3]", unrelatedTable, map[string]string{"fd/3": "/grdata/of/another/root"})
+	fakeProcess(t, proc, "15", "mnt:[4]", sandboxTable, nil)
+	fakeProcess(t, proc, "16", "mnt:[5]", sandboxTable, map[string]string{"fd/3": "/volume/file"})
+	fakeProcess(t, proc, "17", "mnt:[6]", keptTable, nil)
 	if err := os.WriteFile(filepath.Join(proc, "uptime"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	users, err := (&realProcesses{proc: proc}).Using(t.Context(), "/grdata")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Process{{10, "name10"}, {11, "name11"}, {13, "name13"}}
-	if diff := cmp.Diff(want, users); diff != "" {
-		t.Errorf("- want, + got:\n%s", diff)
+	for path, want := range map[string][]Process{
+		"/grdata": {{10, "name10"}, {11, "name11"}, {13, "name13"}},
+		"/volume": {{16, "name16"}, {17, "name17"}},
+	} {
+		users, err := (&realProcesses{proc: proc}).Using(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, users); diff != "" {
+			t.Errorf("%s: - want, + got:\n%s", path, diff)
+		}
 	}
 }
 
@@ -72,9 +81,9 @@ func TestProcessesCouldNotLook(t *testing.T) {
 
 func TestMountLinesOrigin(t *testing.T) {
 	host := mountLines{
-		{origin{"8:1", "/"}, "/"},
-		{origin{"8:2", "/"}, "/var"},
-		{origin{"8:1", "/data"}, "/srv"},
+		{origin: origin{"8:1", "/"}, target: "/"},
+		{origin: origin{"8:2", "/"}, target: "/var"},
+		{origin: origin{"8:1", "/data"}, target: "/srv"},
 	}
 	for path, want := range map[string]origin{
 		"/grdata":        {"8:1", "/grdata"},

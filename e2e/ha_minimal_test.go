@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rbdplay/rbdplay/e2e/lab"
 	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
+	"github.com/rbdplay/rbdplay/e2e/lab"
 )
 
 // TestHAMinimal is the main job: check, run, run again, and lose nodes.

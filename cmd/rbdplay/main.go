@@ -116,6 +116,6 @@ The main job, a highly available Rainbond 3.6 cluster of three nodes:
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVersion(s))
+	root.AddCommand(newRun(s), newDrill(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVersion(s))
 	return root
 }

@@ -65,13 +65,19 @@ shadow of each host: the same code, and nothing is changed.
 	flags.BoolVar(&f.listing.hosts, "list-hosts", false, "only list the hosts of each play")
 	flags.BoolVar(&f.listing.tasks, "list-tasks", false, "only list the tasks of each play, with their tags")
 	flags.BoolVar(&f.listing.tags, "list-tags", false, "only list the tags of each play")
+	f.addConnection(c)
+	return c
+}
+
+// addConnection adds the flags of how to reach hosts.
+func (f *runFlags) addConnection(c *cobra.Command) {
+	flags := c.Flags()
 	flags.StringVarP(&f.connection.user, "user", "u", "", "log in as this `user` where no variable says otherwise")
 	flags.StringVar(&f.connection.privateKey, "private-key", "", "log in with the key in this `file`")
 	flags.StringVar(&f.connection.commonArgs, "ssh-common-args", "", "options of ssh, such as '-o ProxyJump=gate'")
 	flags.StringVar(&f.connection.hostKeys, "host-key-checking", "", "yes, or accept-new: note the keys of hosts seen for the first time")
 	flags.BoolVarP(&f.askPassword, "ask-pass", "k", false, "ask for the password to log in with")
 	flags.BoolVarP(&f.askBecomePassword, "ask-become-pass", "K", false, "ask for the password that sudo wants")
-	return c
 }
 
 // addCommon adds the flags that run and validate share.

@@ -1,6 +1,6 @@
 // Command demo shows the main job on the lab: it boots three hosts with a minimal
-// Rainbond 3.6 cluster, makes it highly available, and cuts the power of its
-// nodes while a user keeps asking an app. `make demo` runs it.
+// Rainbond 3.6 cluster, makes it highly available, and drills it: everything is
+// stopped once, whole nodes too, while a user keeps asking an app. `make demo` runs it.
 package main
 
 import (
@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/rbdplay/rbdplay/e2e/lab"
-	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 )
 
 func main() {
@@ -69,7 +68,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 	if err := makeAvailable(ctx, l); err != nil {
 		return err
 	}
-	if err := cutPower(ctx, l); err != nil {
+	if err := drill(ctx, l); err != nil {
 		return err
 	}
 	step("done in %s", time.Since(began).Round(time.Second))
@@ -115,81 +114,34 @@ func rbdplay(ctx context.Context, args ...string) error {
 	return c.Run()
 }
 
-// cutPower takes the power of the management node, and of the VIP's holder, while
-// a user asks the app through the VIP.
-func cutPower(ctx context.Context, l *lab.Lab) error {
-	p := probe.Start(ctx, "http://"+l.VIP+"/", lab.AppHost)
-	defer p.Stop()
-	if err := answering(ctx, p); err != nil {
-		return err
-	}
-	manage := l.Node("manage01")
-	step("a user asks http://%s/ 50 times a second, and manage01 loses its power", l.VIP)
-	if err := lose(ctx, p, manage, 15*time.Second); err != nil {
-		return err
-	}
-	step("manage01 is back; the holder of the VIP loses its power")
-	if err := manage.PowerOn(ctx); err != nil {
-		return err
-	}
-	holder, err := vipHolder(ctx, l)
+// drill stops everything that the cluster must outlive, and cuts the power of each
+// node, one at a time, while a user keeps asking the app. It ends with the table.
+func drill(ctx context.Context, l *lab.Lab) error {
+	labCommand, err := buildLab(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Println("the VIP is on", holder.Name)
-	if err := lose(ctx, p, holder, 20*time.Second); err != nil {
-		return err
+	defer os.Remove(labCommand) //nolint:errcheck // in the folder of temporary files
+	args := []string{
+		"drill", "ha-minimal", "-i", l.Inventory, "-e", "app_host=" + lab.AppHost, "--yes",
+		"--power-off", labCommand + ` power-off "$RBDPLAY_HOST"`, "--power-on", labCommand + ` power-on "$RBDPLAY_HOST"`,
 	}
-	step("%s is back", holder.Name)
-	return holder.PowerOn(ctx)
+	step("rbdplay drill ha-minimal: a user asks the app 50 times a second, and everything is stopped once")
+	return rbdplay(ctx, args...)
 }
 
-// lose cuts a node's power, watches, and fails when the app does not answer in the end.
-func lose(ctx context.Context, p *probe.Probe, n *lab.Node, watch time.Duration) error {
-	p.Reset()
-	if err := n.PowerOff(ctx); err != nil {
-		return err
+// buildLab builds the command that cuts the power of the lab's nodes.
+func buildLab(ctx context.Context) (string, error) {
+	file, err := os.CreateTemp("", "rbdplay-lab-*")
+	if err != nil {
+		return "", err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(watch):
+	if err := file.Close(); err != nil {
+		return "", err
 	}
-	r := p.Result()
-	fmt.Printf("%s without power for %s: %d requests, %d lost, longest gap %d ms\n", n.Name, watch, r.Requests, r.Lost, r.Gap.Milliseconds())
-	if !p.Answering() {
-		return fmt.Errorf("the app does not answer while %s is off", n.Name)
+	build := exec.CommandContext(ctx, "go", "build", "-o", file.Name(), "./e2e/lab/cmd/lab")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", errors.Join(fmt.Errorf("%w: %s", err, out), os.Remove(file.Name()))
 	}
-	return nil
-}
-
-func answering(ctx context.Context, p *probe.Probe) error {
-	for range 300 {
-		if p.Answering() {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-	return errors.New("the app does not answer through the VIP")
-}
-
-// vipHolder finds the compute node that has the VIP.
-func vipHolder(ctx context.Context, l *lab.Lab) (*lab.Node, error) {
-	for _, n := range l.Nodes {
-		if !n.Compute {
-			continue
-		}
-		out, err := n.Exec(ctx, "ip", "-4", "-o", "address", "show")
-		if err != nil {
-			return nil, err
-		}
-		if strings.Contains(out, " "+l.VIP+"/") {
-			return n, nil
-		}
-	}
-	return nil, errors.New("no compute node has the VIP")
+	return file.Name(), nil
 }

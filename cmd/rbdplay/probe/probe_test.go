@@ -71,7 +71,7 @@ func TestProbeTellsLostFromWrong(t *testing.T) {
 
 // TestNamesTakesWhicheverAnswers: a client asks the next server when one is gone.
 func TestNamesTakesWhicheverAnswers(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // after the server has ended
 	good := nameServer(t, netip.MustParseAddr("10.0.0.100"))
 	gone := "127.0.0.1:1"
 	for _, test := range []struct {
@@ -100,19 +100,23 @@ func nameServer(t *testing.T, address netip.Addr) string {
 	}
 	var done sync.WaitGroup
 	done.Go(func() {
-		for buffer := make([]byte, 512); ; {
+		for buffer := make([]byte, 2048); ; {
 			n, from, err := conn.ReadFrom(buffer)
 			if err != nil {
 				return
 			}
-			answer := append([]byte{}, buffer[:n]...)
-			answer[2], answer[3] = 0x84, 0 // an authoritative answer
-			if buffer[n-3] == 1 {          // to a question for an A record
+			end := 12
+			for end < n && buffer[end] != 0 {
+				end += int(buffer[end]) + 1
+			}
+			answer := append([]byte{}, buffer[:end+5]...) // header and question
+			answer[2], answer[3] = 0x84, 0                // an authoritative answer
+			if buffer[end+2] == 1 {                       // to a question for an A record
 				answer[7] = 1
 				answer = append(answer, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4)
 				answer = append(answer, address.AsSlice()...)
 			}
-			answer[11] = 0 // without the question's own extras
+			answer[11] = 0 // no extras
 			_, _ = conn.WriteTo(answer, from)
 		}
 	})

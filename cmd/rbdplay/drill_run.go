@@ -1,0 +1,402 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
+	"github.com/rbdplay/rbdplay/engine"
+	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/modules"
+)
+
+// drill is one run of the command.
+type drill struct {
+	*drillFlags
+	streams *streams
+	loaded  *loaded
+
+	cluster cluster
+}
+
+// cluster is what the playbook tells of it.
+type cluster struct {
+	VIP     string            `json:"vip"`
+	AppHost string            `json:"app_host"`
+	Holder  string            `json:"holder"` // of the VIP, now
+	Manage  map[string]string `json:"manage"` // address by name
+	Compute map[string]string `json:"compute"`
+}
+
+// drillStep is one thing that is stopped.
+type drillStep struct {
+	level int
+	what  string // what the playbook knows it as; power is not the playbook's
+	host  string // holder: whoever has the VIP by then; other: the other compute node
+	watch time.Duration
+}
+
+const (
+	power  = "power"
+	holder = "the holder of the VIP"
+	other  = "the other compute node"
+)
+
+func (s drillStep) title() string { return s.what + " on " + s.host }
+
+// plan lists the steps. The times are those that a failure takes to be noticed: of
+// rbd-lb two checks, of a storage node network.ping-timeout.
+func (d *drill) plan() []drillStep {
+	manage := slices.Sorted(maps.Keys(d.cluster.Manage))
+	steps := []drillStep{
+		{1, "keepalived", holder, 12 * time.Second},
+		{1, "rbd-lb", holder, 15 * time.Second},
+		{1, "brick", holder, 12 * time.Second},
+	}
+	if d.powerOff != "" {
+		steps = append(steps, drillStep{1, power, holder, 25 * time.Second}, drillStep{1, power, other, 25 * time.Second})
+	}
+	if d.level < 2 {
+		return steps
+	}
+	for _, host := range manage {
+		steps = append(steps, drillStep{2, "management", host, 15 * time.Second})
+		if d.powerOff != "" {
+			steps = append(steps, drillStep{2, power, host, 15 * time.Second})
+		}
+	}
+	return steps
+}
+
+// storageUse is what using it on a node came to.
+type storageUse struct {
+	Uses      int   `json:"uses"`
+	Failed    int   `json:"failed"`
+	LongestMS int64 `json:"longest_ms"`
+}
+
+// play runs one part of the drill's playbook. started is called when its last task
+// begins. The error says what went wrong, and on which host.
+func (d *drill) play(ctx context.Context, part string, vars map[string]any, started func()) (*drillSink, error) {
+	o := d.options(d.streams, d.loaded)
+	o.Selection.Tags = []string{part}
+	o.ExtraVars = map[string]any{"drill_what": "keepalived", "drill_host": "localhost"} // what is left out wants some too
+	maps.Copy(o.ExtraVars, d.loaded.extra)
+	maps.Copy(o.ExtraVars, vars)
+	o.Secrets = d.connection.secrets()
+	connector := newConnector(d.loaded.registry, d.connection)
+	defer connector.Close()
+	o.Connector = connector
+	sink := &drillSink{started: started}
+	o.Sink = sink
+	summary, err := engine.Run(ctx, o)
+	if err != nil {
+		return sink, reportErrors(d.streams, d.loaded.sources, err)
+	}
+	sink.unreachable = summary.Unreachable()
+	switch {
+	case ctx.Err() != nil:
+		return sink, ctx.Err()
+	case summary.Failed() || summary.Unreachable():
+		return sink, errors.New(strings.Join(sink.faults, "; "))
+	}
+	return sink, nil
+}
+
+// drillSink keeps what the drill wants to know of a run.
+type drillSink struct {
+	started     func()
+	unreachable bool
+	faults      []string
+	told        string                // by the task that tells of the cluster
+	storage     map[string]storageUse // by host
+	err         error
+}
+
+// Emit implements event.Sink.
+func (s *drillSink) Emit(e event.Event) {
+	switch e := e.(type) {
+	case event.TaskStart:
+		if s.started != nil && e.Task == "Use the storage" {
+			s.started()
+		}
+	case event.TaskEnd:
+		if (e.Status == modules.Failed || e.Status == modules.Unreachable) && !e.Ignored && !e.Rescued {
+			s.faults = append(s.faults, fmt.Sprintf("%s: %s: %s", e.Host, e.Name, e.Message))
+		}
+		s.keep(e)
+	}
+}
+
+func (s *drillSink) keep(e event.TaskEnd) {
+	switch {
+	case e.Status != modules.OK:
+	case e.Name == "Tell the drill":
+		s.told, _ = e.Result["msg"].(string)
+	case e.Name == "Use the storage":
+		var use storageUse
+		text, _ := e.Result["stdout"].(string)
+		if err := json.Unmarshal([]byte(text), &use); err != nil {
+			s.err = fmt.Errorf("%s: what using the storage told cannot be read: %q: %w", e.Host, text, err)
+			return
+		}
+		if s.storage == nil {
+			s.storage = map[string]storageUse{}
+		}
+		s.storage[e.Host] = use
+	}
+}
+
+// look finds the cluster well, and who has the VIP.
+func (d *drill) look(ctx context.Context) error {
+	sink, err := d.play(ctx, "look", nil, nil)
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{code: exitInterrupted}
+	case err != nil && sink.unreachable:
+		return &exitError{code: exitUnreachable, err: fmt.Errorf("nothing was stopped: %w", err)}
+	case err != nil:
+		return &exitError{code: exitFailed, err: fmt.Errorf("the cluster is not well, so nothing was stopped: %w", err)}
+	}
+	if err := json.Unmarshal([]byte(sink.told), &d.cluster); err != nil {
+		return fmt.Errorf("what the playbook tells of the cluster cannot be read: %q: %w", sink.told, err)
+	}
+	return nil
+}
+
+// host is the node that a step is about.
+func (d *drill) host(step drillStep) string {
+	switch step.host {
+	case holder:
+		return d.cluster.Holder
+	case other:
+		for _, name := range slices.Sorted(maps.Keys(d.cluster.Compute)) {
+			if name != d.cluster.Holder {
+				return name
+			}
+		}
+	}
+	return step.host
+}
+
+// step stops one thing, watches, and restores it whatever happens.
+func (d *drill) step(ctx context.Context, step drillStep, watched *watch) (m measure) {
+	host := d.host(step)
+	m = measure{Level: step.level, What: step.what, Host: host}
+	vars := map[string]any{
+		"drill_what": step.what, "drill_host": host, "drill_seconds": int(step.watch.Seconds()),
+		"drill_deadline": int((step.watch + 2*time.Minute).Seconds()),
+		"drill_watchers": strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(d.cluster.Compute)), func(name string) bool {
+			return name == host && step.what == power
+		}), ","),
+	}
+	if step.what == power {
+		vars["drill_what"] = "management" // is not looked at
+	}
+	storage, err := d.stopAndUse(ctx, step, host, vars, watched)
+	m.answered = watched.answering()
+	if restored := d.restore(ctx, step, host, vars); restored != nil {
+		err = errors.Join(err, fmt.Errorf("restoring: %w", restored))
+	} else if err == nil {
+		_, healed := d.play(ctx, "heal", vars, nil)
+		m.Healed = healed == nil
+		err = healed
+	}
+	m.take(storage, watched)
+	if err != nil {
+		m.Fault = err.Error()
+	}
+	m.judge(d.maxGap)
+	return m
+}
+
+// stopAndUse begins to use the storage, stops the thing, and waits for the end.
+func (d *drill) stopAndUse(ctx context.Context, step drillStep, host string, vars map[string]any, watched *watch) (map[string]storageUse, error) {
+	using, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan struct{})
+	var once sync.Once
+	var sink *drillSink
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		sink, err = d.play(using, "watch", vars, func() { once.Do(func() { close(started) }) })
+		ended <- errors.Join(err, sink.err)
+	}()
+	select {
+	case <-started:
+	case err := <-ended:
+		return nil, fmt.Errorf("the storage could not be used before anything was stopped: %w", err)
+	}
+	watched.reset()
+	if err := d.stop(ctx, step, host, vars); err != nil {
+		cancel()
+		<-ended
+		return nil, fmt.Errorf("stopping: %w", err)
+	}
+	err := <-ended
+	return sink.storage, err
+}
+
+func (d *drill) stop(ctx context.Context, step drillStep, host string, vars map[string]any) error {
+	if step.what == power {
+		return d.powerCommand(ctx, d.powerOff, host)
+	}
+	_, err := d.play(ctx, "stop", vars, nil)
+	return err
+}
+
+// restore starts again what was stopped, also when ctx has ended.
+func (d *drill) restore(ctx context.Context, step drillStep, host string, vars map[string]any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
+	defer cancel()
+	if step.what != power {
+		_, err := d.play(ctx, "restore", vars, nil)
+		return err
+	}
+	if err := d.powerCommand(ctx, d.powerOn, host); err != nil {
+		return err
+	}
+	for {
+		sink, err := d.play(ctx, "restore", vars, nil)
+		if err == nil || !sink.unreachable || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (d *drill) powerCommand(ctx context.Context, command, host string) error {
+	c := exec.CommandContext(ctx, "sh", "-c", command)
+	address := d.cluster.Compute[host] + d.cluster.Manage[host]
+	c.Env = append(os.Environ(), "RBDPLAY_HOST="+host, "RBDPLAY_ADDRESS="+address)
+	c.WaitDelay = 5 * time.Second
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s for %s: %w: %s", command, host, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// watch asks everything that users ask.
+type watch struct {
+	urls   []string
+	probes []*probe.Probe
+	names  *probe.Probe // nil: no name server answers here
+}
+
+// targets are the URLs to ask, and the Host header to ask them with.
+func (d *drill) targets() (urls []string, header string) {
+	switch {
+	case len(d.urls) > 0:
+		return d.urls, d.hostHeader
+	case d.cluster.AppHost != "":
+		return []string{"http://" + d.cluster.VIP + "/"}, d.cluster.AppHost
+	}
+	return []string{"http://" + d.cluster.VIP + ":10002/health"}, ""
+}
+
+// watch begins to ask. What does not answer before the drill is a fault.
+func (d *drill) watch(ctx context.Context) (*watch, error) {
+	w := &watch{}
+	interval := time.Second / time.Duration(d.rate)
+	urls, header := d.targets()
+	for _, url := range urls {
+		status, err := probe.Status(ctx, url, header)
+		if err == nil && status >= 500 {
+			err = fmt.Errorf("%s answers with %d", url, status)
+		}
+		if err != nil {
+			w.stop()
+			return nil, fmt.Errorf("nothing was stopped: a URL does not answer before the drill: %w", err)
+		}
+		w.urls = append(w.urls, url)
+		w.probes = append(w.probes, probe.Start(ctx, probe.HTTP(url, header, status), interval))
+	}
+	var servers []string
+	for _, name := range slices.Sorted(maps.Keys(d.cluster.Compute)) {
+		servers = append(servers, net.JoinHostPort(d.cluster.Compute[name], "53"))
+	}
+	ask := probe.Names("goodrain.me", d.cluster.VIP, servers)
+	first, cancel := context.WithTimeout(ctx, probe.Patience)
+	defer cancel()
+	if ask(first) == probe.Answered {
+		w.names = probe.Start(ctx, ask, 10*probe.Often)
+	}
+	return w, nil
+}
+
+func (w *watch) all() []*probe.Probe {
+	if w.names == nil {
+		return w.probes
+	}
+	return append(slices.Clone(w.probes), w.names)
+}
+
+func (w *watch) reset() {
+	for _, p := range w.all() {
+		p.Reset()
+	}
+}
+
+func (w *watch) stop() {
+	for _, p := range w.all() {
+		p.Stop()
+	}
+}
+
+// answering reports whether every URL is answered now.
+func (w *watch) answering() bool {
+	return !slices.ContainsFunc(w.probes, func(p *probe.Probe) bool { return !p.Answering() })
+}
+
+// run takes the steps, one at a time, each on a cluster that is well.
+func (d *drill) run(ctx context.Context, name string, plan []drillStep) error {
+	asking, end := context.WithCancel(context.WithoutCancel(ctx)) // until the last thing is restored
+	defer end()
+	w, err := d.watch(asking)
+	if err != nil {
+		return &exitError{code: exitFailed, err: err}
+	}
+	defer w.stop()
+	result := &drillReport{Playbook: name, Level: d.level, URLs: w.urls, Power: d.powerOff != "", MaxGapMS: d.maxGap.Milliseconds(), planned: plan}
+	for i, step := range plan {
+		if i > 0 {
+			if err := d.look(ctx); err != nil {
+				result.Fault = err.Error()
+				break
+			}
+		}
+		fmt.Fprintf(d.streams.err, "stopping %s on %s\n", step.what, d.host(step))
+		m := d.step(ctx, step, w)
+		result.Steps = append(result.Steps, m)
+		if ctx.Err() != nil || m.Fault != "" {
+			result.Fault = m.Fault
+			break
+		}
+	}
+	result.judge()
+	if err := result.write(d.streams.out, d.format); err != nil {
+		return err
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{code: exitInterrupted}
+	case !result.holds():
+		return &exitError{code: exitFailed}
+	}
+	return nil
+}

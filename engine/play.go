@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/event"
 	"github.com/rbdplay/rbdplay/engine/play"
@@ -59,12 +60,15 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 		return
 	}
 	r.emit(event.PlayStart{Play: p.Name, Place: p.Range, Hosts: namesOf(pr.all)})
+	if !pr.invariantsHold(ctx, "before the play") {
+		return
+	}
 	at := 0
 	for _, size := range p.Batches(len(pr.all)) {
 		pr.batch = pr.all[at : at+size]
 		at += size
 		pr.runBatch(ctx)
-		if r.stopped || pr.over || ctx.Err() != nil {
+		if r.stopped || ctx.Err() != nil || !pr.invariantsHold(ctx, "after "+strings.Join(namesOf(pr.batch), ", ")) || pr.over {
 			return
 		}
 	}

@@ -21,6 +21,8 @@ func TestVariablesAreDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	described := map[string]map[string]any{} // by folder, which companions share
+	folders := map[string]playbooks.Embedded{}
 	for _, name := range playbooks.Names() {
 		embedded, err := playbooks.Open(name)
 		if err != nil {
@@ -30,32 +32,43 @@ func TestVariablesAreDescribed(t *testing.T) {
 		if err := found.ErrorOrNil(); err != nil {
 			t.Fatal(err)
 		}
-		described := map[string]any{}
+		if len(playbook.ArgumentSpecs()) == 0 {
+			t.Errorf("%s: no variable is described", name)
+		}
+		if described[embedded.Dir] == nil {
+			described[embedded.Dir], folders[embedded.Dir] = map[string]any{}, embedded
+		}
 		for _, spec := range playbook.ArgumentSpecs() {
 			for _, o := range spec.Options {
-				described[o.Name] = o.Default
+				described[embedded.Dir][o.Name] = o.Default
 				if o.Description == "" {
 					t.Errorf("%s: %s has no description", name, o.Name)
 				}
 			}
 		}
-		defaults := defaultsOf(t, embedded.Folder)
-		for variable, value := range defaults {
-			told, there := described[variable]
-			if !there {
-				t.Errorf("%s: %s is not described", name, variable)
-			} else if diff := cmp.Diff(value, told); diff != "" {
-				t.Errorf("%s: the default of %s (- role, + description):\n%s", name, variable, diff)
-			}
+	}
+	for dir, embedded := range folders {
+		wantDescribed(t, embedded, described[dir])
+	}
+}
+
+func wantDescribed(t *testing.T, embedded playbooks.Embedded, described map[string]any) {
+	t.Helper()
+	for variable, value := range defaultsOf(t, embedded.Folder) {
+		told, there := described[variable]
+		if !there {
+			t.Errorf("%s: %s is not described", embedded.Dir, variable)
+		} else if diff := cmp.Diff(value, told); diff != "" {
+			t.Errorf("%s: the default of %s (- role, + description):\n%s", embedded.Dir, variable, diff)
 		}
-		inventory, err := fs.ReadFile(embedded.Folder, "inventory.yml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, match := range regexp.MustCompile(`(?m)^ {4}(?:# )?([a-z_]+): \S`).FindAllStringSubmatch(string(inventory), -1) {
-			if _, there := described[match[1]]; !there && !strings.HasPrefix(match[1], "ansible_") {
-				t.Errorf("%s: the inventory names %s, which is not described", name, match[1])
-			}
+	}
+	inventory, err := embedded.Inventory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile(`(?m)^ {4}(?:# )?([a-z_]+): \S`).FindAllStringSubmatch(inventory, -1) {
+		if _, there := described[match[1]]; !there && !strings.HasPrefix(match[1], "ansible_") {
+			t.Errorf("%s: the inventory names %s, which is not described", embedded.Dir, match[1])
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (d *drill) play(ctx context.Context, part string, vars map[string]any, star
 	if err != nil {
 		return sink, reportErrors(d.streams, d.loaded.sources, err)
 	}
-	sink.unreachable = summary.Unreachable()
+	sink.unreachable, sink.contacted = summary.Unreachable(), summary.Contacted
 	switch {
 	case ctx.Err() != nil:
 		return sink, ctx.Err()
@@ -117,6 +117,7 @@ func (d *drill) play(ctx context.Context, part string, vars map[string]any, star
 type drillSink struct {
 	started     func()
 	unreachable bool
+	contacted   bool
 	faults      []string
 	told        string                // by the task that tells of the cluster
 	storage     map[string]storageUse // by host
@@ -160,9 +161,14 @@ func (s *drillSink) keep(e event.TaskEnd) {
 // look finds the cluster well, and who has the VIP.
 func (d *drill) look(ctx context.Context) error {
 	sink, err := d.play(ctx, "look", nil, nil)
+	if told, ok := errors.AsType[*exitError](err); ok {
+		return told
+	}
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{code: exitInterrupted}
+	case err != nil && !sink.contacted:
+		return &exitError{code: exitWrong, err: err}
 	case err != nil && sink.unreachable:
 		return &exitError{code: exitUnreachable, err: fmt.Errorf("nothing was stopped: %w", err)}
 	case err != nil:

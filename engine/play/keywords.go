@@ -20,13 +20,13 @@ var (
 
 	playOnly = []string{
 		"hosts", "gather_facts", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
-		"order", "max_fail_percentage", "force_handlers", "strategy",
+		"order", "max_fail_percentage", "force_handlers", "strategy", "invariant",
 	}
 	playLater = []string{"fact_path", "gather_subset", "gather_timeout", "validate_argspec"}
 
 	insidePlay = []string{"when", "delegate_to", "delegate_facts"} // roles, blocks and tasks
 
-	blockOnly = []string{"block", "rescue", "always", "notify"}
+	blockOnly = []string{"block", "rescue", "always", "notify", "invariant"}
 
 	taskOnly = []string{
 		"action", "local_action", "args", "register", "loop", "loop_control", "until", "retries", "delay",

@@ -49,6 +49,7 @@ type Play struct {
 	Layers        []scope.Layer  // vars, vars_files, and the public variables of its roles; weakest first
 	Roles         []*Role        // every role that the play uses without asking at run time
 	Stages        []Stage        // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each
+	Invariants    []*Invariant   // hold before the first batch and after each, on all hosts of the play
 	Handlers      []*Handler     // in the order in which they run
 	Serial        []BatchSize    // nil: all hosts at once
 	Order         Order          // of the hosts

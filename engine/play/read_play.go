@@ -45,6 +45,7 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 // handlers come before the play's own.
 func (l *loader) stages(f *syntax.Fields, p *Play, around surroundings) {
 	var own []*Handler
+	p.Invariants = l.invariants(f, around)
 	pre := l.stepsOf(f, "pre_tasks", around)
 	tasks := l.roles(f, around)
 	tasks = append(tasks, l.stepsOf(f, "tasks", around)...)

@@ -69,6 +69,10 @@ func (l *loader) block(f *syntax.Fields, around surroundings) []Step {
 	b.Steps = l.stepsOf(f, "block", around)
 	b.Rescue = l.stepsOf(f, "rescue", around)
 	b.Always = l.stepsOf(f, "always", around)
+	if _, ok := f.Get("invariant"); ok { // read twice: each task runs once
+		before, after := l.invariants(f, around), l.invariants(f, around)
+		return slices.Concat(stepsOfAll(before), []Step{b}, stepsOfAll(after))
+	}
 	return []Step{b}
 }
 

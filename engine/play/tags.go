@@ -143,6 +143,7 @@ func (p *Playbook) SetsLater(name string) bool {
 // walk visits every task that is known now, in the order in which they stand.
 func (p *Playbook) walk(visit func(*Play, *Task)) {
 	for _, play := range p.Plays {
+		walkSteps(play, stepsOfAll(play.Invariants), visit)
 		for _, stage := range play.Stages {
 			walkSteps(play, stage.Steps, visit)
 		}

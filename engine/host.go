@@ -8,6 +8,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/event"
+	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/transport"
 	"github.com/rbdplay/rbdplay/inventory"
@@ -27,6 +28,9 @@ type host struct {
 	// on the host: what they wait for.
 	waits string
 	begun bool // with strategy free: the task of StartAt was reached
+	// within are the variables of the loops of includes that the host is in.
+	within []scope.Layer
+	role   *play.Role // that meta: end_role has left
 }
 
 // active reports whether the host still takes part in the play.

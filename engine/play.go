@@ -86,7 +86,7 @@ func (p *playRun) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := p.scopes.Scope(p.all[0].name)
+	s := p.scope(p.all[0])
 	if p.settings.gather, err = p.play.GatherFacts.Or(ctx, s, true); err != nil {
 		return err
 	}
@@ -233,9 +233,13 @@ func (p *playRun) handler(ctx context.Context, handler *play.Handler, notified m
 			hosts = append(hosts, h)
 		}
 	}
-	p.task(ctx, &handler.Task, hosts, rescued, true)
+	within := map[*host][]scope.Layer{}
+	for _, h := range hosts { // a handler is in no loop of an include, wherever it is flushed
+		within[h], h.within = h.within, nil
+	}
+	p.step(ctx, &handler.Task, hosts, rescued, true)
 	for _, h := range hosts {
-		h.waits = ""
+		h.waits, h.within = "", within[h]
 	}
 }
 
@@ -277,7 +281,7 @@ func (h *host) count(e *taskEnd, rescued bool) {
 	t := &h.totals
 	switch e.status {
 	case modules.OK, modules.Changed:
-		t.OK++
+		t.OK += e.weight()
 	case modules.Skipped:
 		t.Skipped++
 	case modules.Deferred:

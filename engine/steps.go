@@ -31,21 +31,21 @@ func (p *playRun) steps(ctx context.Context, list []play.Step, hosts []*host, re
 			p.block(ctx, step, active, rescued)
 		case *play.Task:
 			if p.selected(step, p.startedFor(active)) {
-				p.step(ctx, step, active, rescued)
+				p.step(ctx, step, active, rescued, false)
 			}
 		}
 	}
 }
 
 // step does what a task's action asks for.
-func (p *playRun) step(ctx context.Context, t *play.Task, hosts []*host, rescued bool) {
+func (p *playRun) step(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) {
 	switch t.Action {
 	case play.RunMeta:
 		p.meta(ctx, t, hosts, rescued)
 	case play.IncludeTasks, play.IncludeRole:
-		p.include(ctx, t, hosts, rescued)
+		p.include(ctx, t, hosts, rescued, handler)
 	case play.RunModule, play.ValidateArgs:
-		p.task(ctx, t, hosts, rescued, false)
+		p.task(ctx, t, hosts, rescued, handler)
 	}
 }
 
@@ -92,14 +92,15 @@ func (p *playRun) rescue(ctx context.Context, b *play.Block, hosts []*host, resc
 	}
 }
 
-// task runs one task on hosts and waits for all of them.
-func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) {
-	first := t.Scope(p.scopes.Scope(hosts[0].name))
+// task runs one task on hosts and waits for all of them. It gives the hosts that
+// it ran on, which is one of them with run_once, and how it ended there.
+func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) ([]*host, []*taskEnd) {
+	first := t.Scope(p.scope(hosts[0]))
 	targets := hosts
 	once, err := t.RunOnce.Get(ctx, first)
 	if err != nil {
 		p.broken(ctx, t, hosts, err, rescued)
-		return
+		return nil, nil
 	}
 	if once && p.apart == nil {
 		targets = hosts[:1]
@@ -107,7 +108,7 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	width, err := p.width(ctx, t, first, len(targets))
 	if err != nil {
 		p.broken(ctx, t, hosts, err, rescued)
-		return
+		return nil, nil
 	}
 	if p.apart != nil {
 		p.warnApart(t, once)
@@ -126,13 +127,14 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	_ = group.Wait() // never an error, see above
 	leave()
 	p.settle(ctx, t, hosts, targets, ends, rescued)
+	return targets, ends
 }
 
 // start tells that a task begins on hosts.
 func (p *playRun) start(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) *execution {
 	s := p.vars.Scope()
 	if p.scopes != nil { // not when the play itself is at fault
-		s = p.scopes.Scope(hosts[0].name)
+		s = p.scope(hosts[0])
 	}
 	x := &execution{playRun: p, task: t, id: p.nextID(), title: t.Title(ctx, t.Scope(s)), rescued: rescued}
 	role := ""
@@ -222,7 +224,7 @@ func (p *playRun) noticeFatal(ctx context.Context, t *play.Task, ends []*taskEnd
 	}
 	fatal := !rescued && p.settings.maxFail >= 0 && float64(p.lost())*100/float64(len(p.batch)) > p.settings.maxFail
 	if t.AnyErrorsFatal != nil {
-		holds, err := t.AnyErrorsFatal.Get(ctx, t.Scope(p.scopes.Scope(p.batch[0].name)))
+		holds, err := t.AnyErrorsFatal.Get(ctx, t.Scope(p.scope(p.batch[0])))
 		if err != nil {
 			p.emit(event.Message{Text: err.Error() + "; taken as yes", Warning: true})
 		}
@@ -252,7 +254,7 @@ func (p *playRun) without(ctx context.Context, t *play.Task, hosts []*host, resc
 	for i, h := range hosts {
 		ends[i] = end(x, i)
 		if p.scopes != nil {
-			x.judgeIgnored(ctx, t.Scope(p.scopes.Scope(h.name)), ends[i])
+			x.judgeIgnored(ctx, t.Scope(p.scope(h)), ends[i])
 		}
 		x.finish(h, ends[i])
 	}
@@ -326,68 +328,5 @@ func (p *playRun) holds(ctx context.Context, t *play.Task, h *host) (bool, *play
 	if h.waits != "" {
 		return false, nil, &play.UnknownError{Reason: h.waits}
 	}
-	return play.All(ctx, t.When, t.Scope(p.scopes.Scope(h.name)))
-}
-
-// included is what an include brings on a host.
-type included struct {
-	steps   []play.Step
-	skipped *play.Condition // that does not hold
-	err     error           // also with steps: check mode cannot know whether they are to run
-}
-
-// include runs what an include brings; hosts for which it is the same go
-// together, in the order of the first of each. Where check mode cannot know
-// whether it is to run, its steps are shown as waiting for the same.
-func (p *playRun) include(ctx context.Context, t *play.Task, hosts []*host, rescued bool) {
-	found := make([]included, len(hosts))
-	for i, h := range hosts {
-		found[i] = p.included(ctx, t, h)
-	}
-	p.without(ctx, t, hosts, rescued, func(x *execution, i int) *taskEnd { return x.includedEnd(found[i]) })
-	var order []play.Step
-	together := map[play.Step][]*host{}
-	brought := map[play.Step][]play.Step{}
-	for i, h := range hosts {
-		if len(found[i].steps) == 0 {
-			continue
-		}
-		first := found[i].steps[0]
-		if brought[first] == nil {
-			order, brought[first] = append(order, first), found[i].steps
-		}
-		together[first] = append(together[first], h)
-		if reason, unknown := play.IsUnknown(found[i].err); unknown && h.waits == "" {
-			h.waits = reason
-			defer func() { h.waits = "" }()
-		}
-	}
-	for _, first := range order {
-		p.steps(ctx, brought[first], together[first], rescued)
-	}
-}
-
-func (p *playRun) included(ctx context.Context, t *play.Task, h *host) included {
-	holds, condition, err := p.holds(ctx, t, h)
-	if _, unknown := play.IsUnknown(err); err != nil && !unknown {
-		return included{err: err}
-	}
-	if err == nil && !holds {
-		return included{skipped: condition}
-	}
-	steps, fault := t.Include.Steps(ctx, t.Scope(p.scopes.Scope(h.name)))
-	if fault != nil {
-		return included{err: fault}
-	}
-	return included{steps: steps, err: err}
-}
-
-func (x *execution) includedEnd(i included) *taskEnd {
-	switch {
-	case i.err != nil:
-		return x.faulty(i.err)
-	case i.skipped != nil:
-		return x.end(modules.Skipped, notHolding(i.skipped))
-	}
-	return x.end(modules.OK, "")
+	return play.All(ctx, t.When, t.Scope(p.scope(h)))
 }

@@ -52,12 +52,15 @@ type taskEnd struct {
 	took          time.Duration
 	showing       showing
 	diff          bool // diff: true
+	include       *play.Include
+	brought       []brought // by the include
 }
 
 // item is one item of a task's loop on one host; a task without a loop has one
 // with no label.
 type item struct {
 	scope    *scope.Scope
+	vars     *scope.Vars // of the loop
 	value    any
 	looped   bool
 	label    string
@@ -76,12 +79,13 @@ type item struct {
 	waits      string
 	diagnostic *diag.Diagnostic
 	facts      []func(*scope.Host)
+	brought    []brought
 }
 
 // on runs the task on one host and tells how it ended.
 func (x *execution) on(ctx context.Context, h *host) *taskEnd {
 	began := time.Now()
-	s := x.task.Scope(x.scopes.Scope(h.name))
+	s := x.task.Scope(x.scope(h))
 	e := x.run(ctx, h, s)
 	x.findHandlers(ctx, s, e)
 	x.judgeIgnored(ctx, s, e)
@@ -98,7 +102,7 @@ func (x *execution) run(ctx context.Context, h *host, s *scope.Scope) *taskEnd {
 		return e
 	}
 	diff, err := x.task.Diff.Or(ctx, s, true)
-	if err == nil && h.waits != "" {
+	if err == nil && h.waits != "" && x.task.Include == nil { // what is included is shown as waiting too
 		err = &play.UnknownError{Reason: h.waits}
 	}
 	show := showing{noLog: noLog, noDiff: !diff}
@@ -228,7 +232,8 @@ func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i in
 	if extended {
 		vars["ansible_loop"] = extendedLoop(values, i)
 	}
-	it := &item{scope: s.With(scope.LoopVars, scope.Plain(vars, x.task.Range)), looped: true}
+	own := scope.Plain(vars, x.task.Range)
+	it := &item{scope: s.With(scope.LoopVars, own), vars: own, looped: true}
 	if control.Label == nil {
 		it.label = expression.Text(values[i])
 		return it
@@ -401,6 +406,10 @@ func (x *execution) once(ctx context.Context, h *host, it *item, show showing) {
 // afterwards, the item has ended.
 func (x *execution) begin(ctx context.Context, h *host, it *item) {
 	holds, condition, err := play.All(ctx, x.task.When, it.scope)
+	if x.task.Include != nil && (holds || err != nil) {
+		x.bring(ctx, h, it, err)
+		return
+	}
 	if err != nil {
 		x.itemFault(it, err)
 		return
@@ -536,7 +545,7 @@ func (x *execution) itemEnd(h *host, it *item, show showing) {
 func (x *execution) single(it *item) *taskEnd {
 	e := x.end(it.outcome.Status, it.outcome.Message)
 	e.changes, e.waits, e.diagnostic, e.delegate = it.outcome.Changes, it.waits, it.diagnostic, it.delegate
-	e.result, e.facts, e.registered = it.outcome.Result, it.facts, it.registered
+	e.result, e.facts, e.registered, e.brought = it.outcome.Result, it.facts, it.registered, it.brought
 	e.changed, _ = it.registered["changed"].(bool)
 	if e.status == modules.Deferred {
 		e.changed, e.deferred, e.registered = false, true, x.unknown()
@@ -557,6 +566,7 @@ func (x *execution) combine(ctx context.Context, list []*item) *taskEnd {
 		seen[it.outcome.Status] = true
 		e.changes = append(e.changes, it.outcome.Changes...)
 		e.facts = append(e.facts, it.facts...)
+		e.brought = append(e.brought, it.brought...)
 		e.delegate = it.delegate
 		it.registered[x.task.LoopControl.Var], it.registered["ansible_loop_var"] = it.value, x.task.LoopControl.Var
 		results[i] = it.registered
@@ -645,7 +655,7 @@ func (x *execution) unknown() expression.Unknown {
 }
 
 func (x *execution) end(status modules.Status, message string) *taskEnd {
-	return &taskEnd{title: x.title, module: x.task.Module, status: status, message: message}
+	return &taskEnd{title: x.title, module: x.task.Module, include: x.task.Include, status: status, message: message}
 }
 
 func (x *execution) skipped(why string) *taskEnd {

@@ -70,10 +70,15 @@ func (o includeOptions) get(name string) (*syntax.Node, bool) {
 	return o.fields.Get(name)
 }
 
+const (
+	importHint  = "an import stands for the tasks that it brings; an include may have this"
+	handlerHint = "Ansible refuses it too; include_tasks can be a handler"
+)
+
 // importTasks reads the file now; its tasks take over everything the import says.
 func (l *loader) importTasks(a action, f *syntax.Fields, around surroundings) []Step {
 	known := append(slices.Concat(everywhere, insidePlay, []string{"notify"}), a.key.Text)
-	l.checkKeywords(f, "import_tasks", known, slices.Concat(taskKeywords, loopKeywords()))
+	l.checkIncluding(f, "import_tasks", known, importHint)
 	o, ok := l.includeOptions("import_tasks", "file", a, f, []string{"file"})
 	if !ok {
 		return nil
@@ -141,6 +146,7 @@ func (l *loader) fileSteps(p location, at diag.Range, around surroundings) []Ste
 	}
 	var steps []Step
 	for _, h := range l.handlers(root, around) {
+		h.listen = h.Listen
 		steps = append(steps, &h.Task)
 	}
 	return steps
@@ -148,13 +154,17 @@ func (l *loader) fileSteps(p location, at diag.Range, around surroundings) []Ste
 
 // newInclude reads what include_tasks and include_role share.
 func (l *loader) newInclude(what string, a action, f *syntax.Fields, o includeOptions, around surroundings) *Task {
-	l.checkKeywords(f, what, append(slices.Clone(includeKeywords), a.key.Text), slices.Concat(taskKeywords, includeLater, loopKeywords()))
+	known := append(slices.Concat(includeKeywords, loopKeywords()), a.key.Text)
 	if around.handlers {
-		l.notYet(a.key.Range, "%s among handlers", what)
+		known = append(known, handlerOnly...)
 	}
+	l.checkIncluding(f, what, known, "it would not reach the tasks that are included: give it to them under \"apply:\"")
 	inner := around
+	inner.handlers = false // what a handler includes are plain tasks
 	inner.private = true
 	t := l.newTask(f, what, around)
+	l.taskKeywords(f, t, around)
+	t.Notify = nil // of the blocks around; an include changes nothing
 	inner.layers = around.layers
 	if layer := l.withVars(f, nil, scope.IncludeParams); len(layer) > 0 {
 		inner.layers = append(slices.Clip(around.layers), layer...)
@@ -188,6 +198,10 @@ func (l *loader) includeTasks(a action, f *syntax.Fields, around surroundings) [
 }
 
 func (l *loader) includeRole(a action, f *syntax.Fields, around surroundings) []Step {
+	if around.handlers {
+		l.add(a.key.Errorf("include_role cannot be a handler").WithHint(handlerHint))
+		return nil
+	}
 	o, ok := l.includeOptions("include_role", "name", a, f, roleIncludeOptions)
 	if !ok {
 		return nil

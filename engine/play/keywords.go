@@ -39,10 +39,11 @@ var (
 	taskKeywords  = slices.Concat(everywhere, insidePlay, taskOnly)
 	roleKeywords  = slices.Concat(everywhere, insidePlay, []string{"role"})
 
-	// What an include may have besides its action; the rest would not reach what is
-	// included, and Ansible refuses it too. Its own loop is not supported yet.
-	includeKeywords    = []string{"name", "vars", "tags", "when", "args"}
-	includeLater       = []string{"loop", "loop_control", "register", "until", "timeout", "run_once", "no_log", "ignore_errors"}
+	// What an include may have besides its action and a loop; the rest would not
+	// reach what is included, and Ansible refuses it too.
+	includeKeywords = []string{
+		"name", "vars", "tags", "when", "args", "action", "loop_control", "register", "run_once", "no_log", "ignore_errors",
+	}
 	importPlaybookKeys = []string{"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"}
 	loopsLater         = []string{"with_url", "with_config", "with_unvault"}
 )
@@ -60,6 +61,22 @@ func (l *loader) checkKeywords(f *syntax.Fields, what string, known, later []str
 			l.notYet(key.Range, "%s", name)
 		default:
 			l.add(key.Errorf("%s has no keyword %s", what, name).WithHint(diag.DidYouMean(name, known)))
+		}
+	}
+}
+
+// checkIncluding reports the keys that an import or include may not have. Those
+// of a task are told where they belong.
+func (l *loader) checkIncluding(f *syntax.Fields, what string, known []string, hint string) {
+	for _, name := range f.Names() {
+		if slices.Contains(known, name) {
+			continue
+		}
+		d := f.Key(name).Errorf("%s has no keyword %s", what, name)
+		if slices.Contains(taskKeywords, name) || slices.Contains(loopKeywords(), name) {
+			l.add(d.WithHint(hint))
+		} else {
+			l.add(d.WithHint(diag.DidYouMean(name, known)))
 		}
 	}
 }

@@ -208,8 +208,9 @@ type Task struct {
 	FailedWhen  []*Condition
 	Notify      []*Notify
 
-	title *template.Value
-	files *fileSearch
+	title  *template.Value
+	files  *fileSearch
+	listen []string // of a handler in a file that handlers import
 }
 
 // Handler is a task that runs when it was notified.

@@ -493,11 +493,11 @@ func (l *loader) handlers(n *syntax.Node, around surroundings) []*Handler {
 }
 
 func (l *loader) handler(t *Task, f *syntax.Fields) *Handler {
-	h := &Handler{Task: *t}
+	h := &Handler{Task: *t, Listen: t.listen}
 	if node, ok := f.Get("listen"); ok {
 		names, err := node.AsStrings()
 		l.addError(node.Range, err)
-		h.Listen = names
+		h.Listen = append(h.Listen, names...)
 	}
 	if h.Name == "" && len(h.Listen) == 0 {
 		l.add(diag.New(h.Range, "nobody can notify this handler").WithHint("give it a name, or a name to listen to"))

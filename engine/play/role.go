@@ -122,17 +122,17 @@ func (l *loader) roleParams(f *syntax.Fields) *scope.Vars {
 
 func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []Step {
 	known := append(slices.Concat(everywhere, insidePlay), a.key.Text)
-	l.checkKeywords(f, "import_role", known, slices.Concat(taskKeywords, loopKeywords()))
+	l.checkIncluding(f, "import_role", known, importHint)
+	if around.handlers {
+		l.add(a.key.Errorf("import_role cannot be a handler").WithHint(handlerHint))
+		return nil
+	}
 	o, ok := l.includeOptions("import_role", "name", a, f, slices.DeleteFunc(slices.Clone(roleIncludeOptions), func(s string) bool { return s == "apply" }))
 	if !ok {
 		return nil
 	}
 	name, ok := l.literalText(o.name, "import_role, whose role must be known before anything runs; include_role may have one")
 	if !ok {
-		return nil
-	}
-	if around.handlers {
-		l.notYet(a.key.Range, "import_role among handlers")
 		return nil
 	}
 	around.inherited = l.inherit(f, around.inherited)

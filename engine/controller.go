@@ -34,6 +34,12 @@ func (x *execution) control(ctx context.Context, h *host, it *item) error {
 		err = x.setFact(ctx, h, it, args)
 	case "fail":
 		err = x.fail(it, args)
+	case "include_vars":
+		err = x.includeVars(ctx, h, it, args)
+	case "add_host":
+		err = x.addHost(ctx, it, args)
+	case "group_by":
+		err = x.groupBy(h, it, args)
 	default:
 		err = fmt.Errorf("the engine does not know how to do %s", x.task.Spec.Name)
 	}

@@ -35,6 +35,9 @@ type Options struct {
 	Selection   play.Selection
 	StartAt     *play.Task // nil: from the beginning
 	ExtraVars   map[string]any
+	// Reload reads the inventory anew, for meta: refresh_inventory. Its error may be a
+	// diag.List. nil means that it cannot be.
+	Reload func(ctx context.Context) (*inventory.Inventory, error)
 	// Prompt asks a person for a variable of vars_prompt, before any host is
 	// contacted and one at a time. ErrNobodyToAsk makes the default count; any other
 	// error prevents the run. nil means that there is nobody to ask.

@@ -144,6 +144,26 @@ func (l *links) connect(ctx context.Context, target Target) (agent.Runner, error
 	return nil, err
 }
 
+// drop ends the connections to a host; the next task that needs it makes new ones.
+func (l *links) drop(host string) {
+	l.mu.Lock()
+	var dropped []*link
+	for key, one := range l.all {
+		if key.host == host {
+			dropped = append(dropped, one)
+			delete(l.all, key)
+		}
+	}
+	l.mu.Unlock()
+	for _, one := range dropped {
+		one.busy <- struct{}{} // whoever is connecting has ended then
+		if one.runner != nil {
+			_ = one.runner.Close() // its tasks have ended
+		}
+		<-one.busy
+	}
+}
+
 // close ends every agent, all at once.
 func (l *links) close() {
 	l.mu.Lock()

@@ -43,7 +43,7 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 	pr := &playRun{run: r, play: p, notified: map[*play.Handler]map[*host]notification{}}
 	for _, name := range names {
 		h := r.hosts[name]
-		h.ended = false
+		h.ended, h.role = false, nil
 		pr.named = append(pr.named, h)
 	}
 	pr.all = ordered(activeOf(pr.named), p.Order)

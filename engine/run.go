@@ -30,8 +30,13 @@ type run struct {
 	answers  map[*play.Play]*scope.Vars // of vars_prompt
 	asking   sync.Mutex                 // held while a person is asked
 	lastID   int
-	started  bool // the task of StartAt was reached
-	stopped  bool // any_errors_fatal, or all hosts of a batch lost: no more plays
+
+	growth    sync.Mutex           // of Inventory, grown and additions, which tasks of several hosts may change
+	grown     bool                 // the inventory is not the one from before the run
+	additions []inventory.Addition // by tasks, for refresh
+	late      map[*play.Play]bool  // whose pattern may mean what tasks add
+	started   bool                 // the task of StartAt was reached
+	stopped   bool                 // any_errors_fatal, or all hosts of a batch lost: no more plays
 }
 
 // Run runs the playbook. An error is a diag.List of what is wrong with it or its
@@ -51,7 +56,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 		if r.stopped || ctx.Err() != nil {
 			break
 		}
-		r.play(ctx, p, plays[i])
+		r.play(ctx, p, r.namesFor(ctx, p, plays[i]))
 	}
 	summary := r.summary(ctx)
 	r.emit(event.RunEnd{Hosts: summary.Hosts, Took: time.Since(began), Interrupted: summary.Interrupted})
@@ -72,7 +77,7 @@ func prepare(ctx context.Context, o Options, asking bool) (*run, [][]string, err
 	if o.Environment == nil {
 		o.Environment = lookup.Environment(nil)
 	}
-	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), answers: map[*play.Play]*scope.Vars{}, secrets: &redactor{sink: o.Sink}}
+	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), answers: map[*play.Play]*scope.Vars{}, late: map[*play.Play]bool{}, secrets: &redactor{sink: o.Sink}}
 	r.links = newLinks(o.Connector, r.contents, r.emit)
 	r.started = o.StartAt == nil
 	found := o.Playbook.CheckSelection(o.Selection)
@@ -172,27 +177,40 @@ func (r *run) nobody() diag.Diagnostic {
 func (r *run) hostsOfPlays(ctx context.Context) ([][]string, diag.List) {
 	var found diag.List
 	plays := make([][]string, len(r.Playbook.Plays))
+	growing := false
 	for i, p := range r.Playbook.Plays {
-		pattern, err := p.Hosts.Pattern(ctx, r.vars.Scope().WithLayers(r.layersOf(p)))
-		if err != nil {
-			found.AddError(p.Hosts.Range, err)
-			continue
+		names, faults := r.hostsOfPlay(ctx, p)
+		if plays[i] = names; growing && len(faults) > 0 {
+			r.late[p] = true // it may be right when its turn comes
+		} else {
+			found = append(found, faults...)
 		}
-		chosen, faults := r.Inventory.Select(pattern)
-		found = append(found, faults...)
-		for _, h := range chosen {
-			if r.limit != nil && !r.limit[h.Name] {
-				continue
-			}
-			plays[i] = append(plays[i], h.Name)
-			if r.hosts[h.Name] == nil {
-				vars, _ := r.vars.Host(h.Name)
-				r.hosts[h.Name] = &host{name: h.Name, vars: vars}
-				r.order = append(r.order, h.Name)
-			}
-		}
+		growing = growing || p.Grows()
 	}
 	return plays, once(found)
+}
+
+func (r *run) hostsOfPlay(ctx context.Context, p *play.Play) ([]string, diag.List) {
+	pattern, err := p.Hosts.Pattern(ctx, r.vars.Scope().WithLayers(r.layersOf(p)))
+	if err != nil {
+		var found diag.List
+		found.AddError(p.Hosts.Range, err)
+		return nil, found
+	}
+	chosen, found := r.Inventory.Select(pattern)
+	var names []string
+	for _, h := range chosen {
+		if r.limit != nil && !r.limit[h.Name] {
+			continue
+		}
+		names = append(names, h.Name)
+		if r.hosts[h.Name] == nil {
+			vars, _ := r.vars.Host(h.Name)
+			r.hosts[h.Name] = &host{name: h.Name, vars: vars}
+			r.order = append(r.order, h.Name)
+		}
+	}
+	return names, found
 }
 
 // once keeps the first of equal findings: an unknown group that every play names

@@ -27,7 +27,10 @@ import (
 	"github.com/rbdplay/rbdplay/modules/sys/systest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The clock of regexp2 ends by itself, a moment after the last match.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock"))
+}
 
 // lab is an inventory of hosts in memory, each with a real agent in this process,
 // and all that happened to them.

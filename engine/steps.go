@@ -12,6 +12,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
+	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -31,6 +32,9 @@ func (p *playRun) steps(ctx context.Context, list []play.Step, hosts []*host, re
 			p.block(ctx, step, active, rescued)
 		case *play.Task:
 			if p.selected(step, p.startedFor(active)) {
+				if active = inRole(active, step); len(active) == 0 {
+					continue
+				}
 				p.step(ctx, step, active, rescued, false)
 			}
 		}
@@ -96,6 +100,9 @@ func (p *playRun) rescue(ctx context.Context, b *play.Block, hosts []*host, resc
 // it ran on, which is one of them with run_once, and how it ended there.
 func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) ([]*host, []*taskEnd) {
 	first := t.Scope(p.scope(hosts[0]))
+	if t.Spec != nil && t.Spec.Name == "add_host" && p.apart == nil {
+		hosts = hosts[:1] // as in Ansible, where only this one registers the result
+	}
 	targets := hosts
 	once, err := t.RunOnce.Get(ctx, first)
 	if err != nil {
@@ -172,6 +179,7 @@ func (p *playRun) settle(ctx context.Context, t *play.Task, hosts, targets []*ho
 		p.keep(t, h, ends[i])
 		p.notify(h, ends[i])
 	}
+	p.growBy(ctx, t, ends)
 	if len(targets) < len(hosts) {
 		for _, h := range hosts[1:] {
 			p.share(t, h, ends[0])
@@ -180,6 +188,21 @@ func (p *playRun) settle(ctx context.Context, t *play.Task, hosts, targets []*ho
 	p.noticeFatal(ctx, t, ends, rescued)
 	if p.scopes != nil {
 		p.showHosts()
+	}
+}
+
+// growBy makes the groups that a task found for its hosts. What is wrong with one
+// is the fault of all, and ends the play.
+func (p *playRun) growBy(ctx context.Context, t *play.Task, ends []*taskEnd) {
+	var additions []inventory.Addition
+	for _, e := range ends {
+		additions = append(additions, e.additions...)
+	}
+	if len(additions) == 0 {
+		return
+	}
+	if err := p.grow(ctx, additions); err != nil {
+		p.broken(ctx, &play.Task{Name: t.Name, Module: t.Module, Range: t.Range}, activeOf(p.batch), err, false)
 	}
 }
 
@@ -275,7 +298,19 @@ func (p *playRun) meta(ctx context.Context, t *play.Task, hosts []*host, rescued
 		if len(p.chosen(ctx, t, hosts[:1], rescued)) > 0 {
 			p.metaForAll(t.Meta)
 		}
-	case play.EndRole, play.Noop:
+	case play.EndRole:
+		for _, h := range p.chosen(ctx, t, hosts, rescued) {
+			h.role = t.Role
+		}
+	case play.Refresh:
+		if len(p.chosen(ctx, t, hosts[:1], rescued)) > 0 {
+			if err := p.refresh(ctx); err != nil {
+				p.broken(ctx, t, hosts, err, rescued)
+			}
+		}
+	case play.Reset:
+		p.reset(p.chosen(ctx, t, hosts, rescued))
+	case play.Noop:
 	}
 	p.showHosts()
 }
@@ -295,8 +330,31 @@ func (p *playRun) metaForAll(what play.Meta) {
 				h.failed, h.unreachable, h.ended = false, false, true
 			}
 		}
-	case play.FlushHandlers, play.EndHost, play.EndRole, play.Noop:
+	case play.FlushHandlers, play.EndHost, play.EndRole, play.Refresh, play.Reset, play.Noop:
 	}
+}
+
+// reset ends the connections of hosts. In check mode they stay: what a host would
+// be by now is in the memory of its agent.
+func (p *playRun) reset(hosts []*host) {
+	if p.Check {
+		return
+	}
+	for _, h := range hosts {
+		p.links.drop(h.name)
+	}
+}
+
+// inRole are the hosts that have not left the task's role, or one that led to it.
+func inRole(hosts []*host, t *play.Task) []*host {
+	return slices.DeleteFunc(slices.Clone(hosts), func(h *host) bool {
+		for r := t.Role; r != nil && h.role != nil; r = r.Parent {
+			if r == h.role {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // chosen are the hosts on which the condition of a meta task holds. Where check

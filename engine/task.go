@@ -19,6 +19,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/transport"
+	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -54,6 +55,7 @@ type taskEnd struct {
 	diff          bool // diff: true
 	include       *play.Include
 	brought       []brought // by the include
+	additions     []inventory.Addition
 }
 
 // item is one item of a task's loop on one host; a task without a loop has one
@@ -80,6 +82,7 @@ type item struct {
 	diagnostic *diag.Diagnostic
 	facts      []func(*scope.Host)
 	brought    []brought
+	additions  []inventory.Addition
 }
 
 // on runs the task on one host and tells how it ended.
@@ -546,6 +549,7 @@ func (x *execution) single(it *item) *taskEnd {
 	e := x.end(it.outcome.Status, it.outcome.Message)
 	e.changes, e.waits, e.diagnostic, e.delegate = it.outcome.Changes, it.waits, it.diagnostic, it.delegate
 	e.result, e.facts, e.registered, e.brought = it.outcome.Result, it.facts, it.registered, it.brought
+	e.additions = it.additions
 	e.changed, _ = it.registered["changed"].(bool)
 	if e.status == modules.Deferred {
 		e.changed, e.deferred, e.registered = false, true, x.unknown()
@@ -567,6 +571,7 @@ func (x *execution) combine(ctx context.Context, list []*item) *taskEnd {
 		e.changes = append(e.changes, it.outcome.Changes...)
 		e.facts = append(e.facts, it.facts...)
 		e.brought = append(e.brought, it.brought...)
+		e.additions = append(e.additions, it.additions...)
 		e.delegate = it.delegate
 		it.registered[x.task.LoopControl.Var], it.registered["ansible_loop_var"] = it.value, x.task.LoopControl.Var
 		results[i] = it.registered

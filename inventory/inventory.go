@@ -43,6 +43,7 @@ type Variable struct {
 	Value any
 	Range diag.Range
 	Layer Layer
+	Plain bool   // Value is no template: a task made it while the playbook ran
 	Group string // the group it was given to; "" when to the host itself
 }
 
@@ -60,6 +61,7 @@ type Host struct {
 	Range    diag.Range // where it was first named; zero for the implicit localhost
 	Implicit bool       // localhost, which no inventory names
 
+	own       []*Variable            // given to the host itself
 	groups    []*Group               // every group it is in, directly or not, weakest first
 	variables map[string][]*Variable // by name, strongest first
 }
@@ -157,6 +159,7 @@ type Inventory struct {
 	groupName map[string]*Group
 	implicit  *Host
 	files     []string // the sources, as given
+	loader    *loader  // for With
 }
 
 // Hosts lists every host in the order of the sources, without the implicit

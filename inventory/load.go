@@ -46,11 +46,12 @@ func Load(ctx context.Context, sources []string, options Options) (*Inventory, d
 		l.varsFolders(folder, AllBesideInventory, GroupBesideInventory, HostBesideInventory)
 	}
 	if options.Playbook != nil {
-		here := folder{fsys: options.Playbook, path: ".", display: options.PlaybookName}
-		l.varsFolders(here, AllBesidePlaybook, GroupBesidePlaybook, HostBesidePlaybook)
+		l.playbook = &folder{fsys: options.Playbook, path: ".", display: options.PlaybookName}
+		l.varsFolders(*l.playbook, AllBesidePlaybook, GroupBesidePlaybook, HostBesidePlaybook)
 	}
 	l.settle(inv)
 	l.checkConnections(inv)
+	inv.loader = l
 	l.found.AddError(diag.Range{}, ctx.Err())
 	l.found.Sort()
 	if l.found.HasErrors() {
@@ -84,6 +85,7 @@ type loader struct {
 	ungrouped  *Group
 	hostVars   map[*Host][]*Variable
 	beside     []folder
+	playbook   *folder // nil: none
 	implicit   *Host
 }
 
@@ -411,7 +413,8 @@ func (l *loader) settleHost(h *Host) {
 	for _, g := range h.groups {
 		all = append(all, g.vars...)
 	}
-	all = append(all, l.hostVars[h]...)
+	h.own = l.hostVars[h]
+	all = append(all, h.own...)
 	slices.SortStableFunc(all, func(a, b *Variable) int { return int(a.Layer) - int(b.Layer) })
 	for _, v := range slices.Backward(all) {
 		h.variables[v.Name] = append(h.variables[v.Name], v)

@@ -127,7 +127,7 @@ when: ansible_os_family not in ['Debian', 'RedHat']`}},
 // MetaArgs are the arguments of meta.
 type MetaArgs struct {
 	onController
-	Action string `arg:"free_form,required" choices:"flush_handlers,noop,end_play,end_host,clear_host_errors" doc:"What the engine is to do: run the notified handlers now; nothing; end the play for all hosts; end it for this host; take failed hosts back in."`
+	Action string `arg:"free_form,required" choices:"flush_handlers,noop,end_play,end_batch,end_host,end_role,clear_host_errors,clear_facts,refresh_inventory,reset_connection" doc:"What the engine is to do: run the notified handlers now; nothing; end the play for all hosts, or those of the batch; end it, or the role, for this host; take failed hosts back in; forget facts; read the inventory anew; end the connections of the host, so that the next task makes new ones."`
 }
 
 func metaSpec() Spec {

@@ -66,6 +66,7 @@ type loaded struct {
 	registry  *modules.Registry
 	sources   *diag.Sources
 	extra     map[string]any
+	reload    func(ctx context.Context) (*inventory.Inventory, error)
 
 	environment *expression.Environment
 }
@@ -88,7 +89,14 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), Sources: l.sources})
 		found = append(found, faults...)
 	}
-	l.inventory, faults = inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
+	load := func(ctx context.Context) (*inventory.Inventory, diag.List) {
+		return inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
+	}
+	l.inventory, faults = load(ctx)
+	l.reload = func(ctx context.Context) (*inventory.Inventory, error) {
+		again, found := load(ctx)
+		return again, found.ErrorOrNil()
+	}
 	found = append(found, faults...)
 	return l, report(s, found, l.sources)
 }

@@ -132,7 +132,7 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 func (f *runFlags) options(s *streams, l *loaded) engine.Options {
 	return engine.Options{
 		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Environment: l.environment, Check: f.check, Diff: f.diff,
-		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, ExtraVars: l.extra, Selection: f.selection(),
+		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ExtraVars: l.extra, Selection: f.selection(),
 		Sink: view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
 	}
 }

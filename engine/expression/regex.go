@@ -356,6 +356,17 @@ func (c *Call) pattern(source, ignoreCase, multiline any) (*pattern, error) {
 	return compilePattern(patternKey{source: text, ignoreCase: Truthy(ignoreCase), multiline: Truthy(multiline)})
 }
 
+// SearchPattern reports whether a regular expression as Python writes it is found
+// in text. The error says what is wrong with it.
+func SearchPattern(source, text string) (bool, error) {
+	p, err := compilePattern(patternKey{source: source})
+	if err != nil {
+		return false, err
+	}
+	m, err := p.find(text)
+	return m != nil, err
+}
+
 func regexSearch(c *Call) (any, error) {
 	p, err := c.pattern(c.Args[0], c.Args[1], c.Args[2])
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/lookup"
-	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/template"
 )
 
@@ -146,19 +145,6 @@ func (f templateFiles) ReadTemplate(_ context.Context, name string) (file, text 
 	}
 	f.search.loader.sources.Add(found.Display, data)
 	return found.Display, string(data), nil
-}
-
-// ReadVars reads a file of variables for include_vars. The error is a diag.List.
-func (t *Task) ReadVars(name string, at diag.Range) (*scope.Vars, error) {
-	file, err := t.FindFile("vars", name, at)
-	if err != nil {
-		return nil, err
-	}
-	var vars *scope.Vars
-	err = t.files.loader.later(func(l *loader) {
-		vars = l.varsFile(location{fsys: file.FS, path: file.Path, display: file.Display}, at)
-	})
-	return vars, err
 }
 
 // later reads something while the playbook runs, one at a time.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/modules"
 )
 
 func TestIncludeAtRunTime(t *testing.T) {
@@ -167,12 +168,15 @@ func TestReadVars(t *testing.T) {
 		t.Fatal(found)
 	}
 	task := p.Plays[0].Stages[1].Steps[0].(*Task)
-	vars, err := task.ReadVars("a.yml", diag.Range{})
-	if err != nil || strings.Join(vars.Names(), " ") != "x y" {
-		t.Error(vars.Names(), err)
+	got, err := task.ReadVars(&modules.IncludeVarsArgs{File: "a.yml"})
+	if err != nil || strings.Join(got.Vars.Names(), " ") != "x y" {
+		t.Error(got, err)
+	}
+	if at, _ := got.Vars.Where("y"); at.String() != "vars/a.yml:2:1" {
+		t.Error("y is said to stand at", at)
 	}
 	for _, name := range []string{"b.yml", "c.yml"} {
-		if _, err := task.ReadVars(name, diag.Range{}); err == nil {
+		if _, err := task.ReadVars(&modules.IncludeVarsArgs{File: name}); err == nil {
 			t.Error(name, "was read")
 		}
 	}

@@ -89,11 +89,8 @@ func (l *loader) notYet(at diag.Range, format string, args ...any) {
 // laterModules are modules of ansible.builtin; one that the registry does not
 // know is refused as not supported yet rather than as unknown.
 var laterModules = []string{
-	"add_host", "apt", "apt_key", "apt_repository", "blockinfile", "command", "copy", "cron",
-	"deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections", "expect", "file", "gather_facts",
-	"getent", "git", "group", "group_by", "hostname", "include_vars", "iptables", "known_hosts", "lineinfile",
-	"mount_facts", "package", "package_facts", "ping", "pip", "replace", "rpm_key",
-	"service", "service_facts", "setup", "shell", "slurp", "stat", "subversion", "systemd", "systemd_service", "sysvinit",
-	"template", "uri", "user", "validate_argument_spec", "wait_for", "yum",
-	"yum_repository",
+	"apt", "apt_key", "apt_repository", "cron", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
+	"expect", "gather_facts", "getent", "git", "group", "hostname", "iptables", "known_hosts", "mount_facts",
+	"package_facts", "pip", "rpm_key", "service", "service_facts", "subversion", "sysvinit", "user",
+	"validate_argument_spec", "yum", "yum_repository",
 }

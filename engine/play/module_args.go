@@ -200,18 +200,18 @@ func (l *loader) withDefaults(spec *modules.Spec, given, defaults map[string]arg
 // special takes out what the engine compiles itself, or checks what no option
 // describes.
 func (l *loader) special(t *Task, given map[string]argument) {
-	if t.Spec.Name != "set_fact" {
+	if !t.Spec.AnyArgs {
 		return
 	}
 	for _, name := range sortedKeys(given) {
-		if name == "cacheable" {
+		if _, option := optionOf(t.Spec, name); option {
 			continue
 		}
 		if problem := scope.CheckName(name); problem != "" {
-			l.add(diag.New(given[name].at, "set_fact: %s", problem))
+			l.add(diag.New(given[name].at, "%s: %s", t.Spec.Name, problem))
 		}
 	}
-	if len(given) == 0 {
+	if t.Spec.Name == "set_fact" && len(given) == 0 {
 		l.add(diag.New(t.Range, "set_fact sets nothing").WithHint("give variables, as in \"set_fact: {a: 1}\""))
 	}
 }

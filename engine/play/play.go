@@ -168,9 +168,11 @@ const (
 	EndPlay         Meta = "end_play"
 	EndBatch        Meta = "end_batch"
 	EndHost         Meta = "end_host"
-	EndRole         Meta = "end_role" // refused at load: not supported yet
+	EndRole         Meta = "end_role"
 	ClearHostErrors Meta = "clear_host_errors"
 	ClearFacts      Meta = "clear_facts"
+	Refresh         Meta = "refresh_inventory"
+	Reset           Meta = "reset_connection"
 	Noop            Meta = "noop"
 )
 

@@ -287,17 +287,25 @@ func (l *loader) firstVarsFile(names []*syntax.Node, item *syntax.Node, around s
 
 // varsFile reads a YAML file of variables.
 func (l *loader) varsFile(p location, at diag.Range) *scope.Vars {
-	root, ok := l.read(p, at)
+	root, ok := l.varsNode(p, at)
 	if !ok {
-		return nil
-	}
-	if root.IsScalar() && strings.HasPrefix(root.Text, "$ANSIBLE_VAULT") {
-		l.notYet(root.Range, "files that are encrypted with ansible-vault")
 		return nil
 	}
 	vars, found := scope.Compile(l.env, root)
 	*l.found = append(*l.found, found...)
 	return vars
+}
+
+func (l *loader) varsNode(p location, at diag.Range) (*syntax.Node, bool) {
+	root, ok := l.read(p, at)
+	if !ok {
+		return nil, false
+	}
+	if root.IsScalar() && strings.HasPrefix(root.Text, "$ANSIBLE_VAULT") {
+		l.notYet(root.Range, "files that are encrypted with ansible-vault")
+		return nil, false
+	}
+	return root, true
 }
 
 // moduleDefaults reads module_defaults over those from around.

@@ -526,10 +526,7 @@ func (l *loader) languageTask(name string, a action, f *syntax.Fields, around su
 	return nil
 }
 
-var (
-	metas      = []Meta{FlushHandlers, EndPlay, EndBatch, EndHost, ClearHostErrors, ClearFacts, Noop}
-	metasLater = []Meta{EndRole, "refresh_inventory", "reset_connection"}
-)
+var metas = []Meta{FlushHandlers, EndPlay, EndBatch, EndHost, EndRole, ClearHostErrors, ClearFacts, Refresh, Reset, Noop}
 
 func (l *loader) meta(a action, f *syntax.Fields, around surroundings) []Step {
 	l.checkKeywords(f, "meta", append([]string{"name", "when", "tags", "vars", "action"}, a.name), slices.Concat(taskKeywords, loopKeywords()))
@@ -553,10 +550,12 @@ func (l *loader) meta(a action, f *syntax.Fields, around surroundings) []Step {
 	t := l.newTask(f, "meta", around)
 	t.Action, t.Meta = RunMeta, what
 	switch {
+	case what == EndRole && around.role == nil:
+		l.add(a.args.Errorf("meta: end_role stands in no role").WithHint("end_host ends the play for the host"))
+	case what == FlushHandlers && around.handlers:
+		l.add(a.args.Errorf("meta: flush_handlers cannot be a handler"))
 	case slices.Contains(metas, what):
 		return []Step{t}
-	case slices.Contains(metasLater, what):
-		l.notYet(a.args.Range, "meta: %s", what)
 	default:
 		l.add(a.args.Errorf("meta knows no action %s", what).WithHint(diag.DidYouMean(string(what), metaNames())))
 	}
@@ -565,7 +564,7 @@ func (l *loader) meta(a action, f *syntax.Fields, around surroundings) []Step {
 
 func metaNames() []string {
 	var names []string
-	for _, m := range slices.Concat(metas, metasLater) {
+	for _, m := range metas {
 		names = append(names, string(m))
 	}
 	return names

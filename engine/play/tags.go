@@ -94,6 +94,23 @@ func (p *Playbook) CheckSelection(s Selection) diag.List {
 	return found
 }
 
+// Grows reports whether a task of the play may change the inventory. What an
+// include brings that is only known when it runs may do so.
+func (p *Play) Grows() bool {
+	grows := false
+	visit := func(_ *Play, t *Task) {
+		grows = grows || t.Meta == Refresh || t.Include != nil && len(t.Include.loaded) == 0 ||
+			t.Spec != nil && (t.Spec.Name == "add_host" || t.Spec.Name == "group_by")
+	}
+	for _, stage := range p.Stages {
+		walkSteps(p, stage.Steps, visit)
+	}
+	for _, h := range p.Handlers {
+		walkSteps(p, []Step{&h.Task}, visit)
+	}
+	return grows
+}
+
 // open reports whether the playbook includes something that is only known when
 // it runs.
 func (p *Playbook) open() bool {

@@ -29,35 +29,70 @@ type Options struct {
 // Run is what all hosts and plays of a run share: the hosts with their
 // variables, the extra vars, the magic variables. Safe for concurrent use.
 type Run struct {
+	env      *expression.Environment
+	root     *Scope // extra vars and the magic variables of every host
+	hostvars hostvars
+
+	mu        sync.RWMutex
 	inventory *inventory.Inventory
-	root      *Scope // extra vars and the magic variables of every host
 	hosts     map[string]*Host
-	hostvars  hostvars
 	groups    map[string]any
 }
 
 // NewRun compiles the variables of the inventory, each once however many hosts
 // have it. Faults in their templates are all reported; the Run is then nil.
 func NewRun(env *expression.Environment, inv *inventory.Inventory, o Options) (*Run, diag.List) {
-	r := &Run{inventory: inv, hosts: map[string]*Host{}, groups: groupsOf(inv)}
+	r := &Run{env: env, inventory: inv, hosts: map[string]*Host{}, groups: groupsOf(inv)}
 	r.hostvars.run = r
 	r.root = (*Scope)(nil).With(ExtraVars, o.Extra).With(Magic, r.magic(o))
 	if o.Asker != nil {
 		r.root = r.root.Asking(o.Asker)
 	}
 	c := compiler{env: env, done: map[*inventory.Variable]variable{}}
-	hosts := inv.Hosts()
-	local, _ := inv.Host("localhost")
-	if local.Implicit {
-		hosts = append(hosts, local)
-	}
-	for _, h := range hosts {
+	for _, h := range allOf(inv) {
 		r.hosts[h.Name] = r.newHost(h, &c)
 	}
 	if c.found.HasErrors() {
 		return nil, c.found
 	}
 	return r, c.found
+}
+
+func allOf(inv *inventory.Inventory) []*inventory.Host {
+	hosts := inv.Hosts()
+	if local, _ := inv.Host("localhost"); local.Implicit {
+		hosts = append(hosts, local)
+	}
+	return hosts
+}
+
+// SetInventory puts another inventory in the place of the one before. touched
+// names the known hosts whose variables or groups may be others now. What hosts
+// have learnt stays, also that of hosts that are no longer there. On an error
+// nothing has changed.
+func (r *Run) SetInventory(inv *inventory.Inventory, touched []string) diag.List {
+	c := compiler{env: r.env, done: map[*inventory.Variable]variable{}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var changes []func()
+	for _, from := range allOf(inv) {
+		h := r.hosts[from.Name]
+		if h == nil {
+			made := r.newHost(from, &c)
+			changes = append(changes, func() { r.hosts[made.Name] = made })
+		} else if slices.Contains(touched, from.Name) {
+			written := c.written(from)
+			changes = append(changes, func() { h.settle(from, written) })
+		}
+	}
+	if c.found.HasErrors() {
+		return c.found
+	}
+	for _, change := range changes {
+		change()
+	}
+	r.inventory, r.groups = inv, groupsOf(inv)
+	return c.found
 }
 
 // compiler turns the inventory's variables into ours; a group's is shared.
@@ -73,7 +108,9 @@ func (c *compiler) variable(from *inventory.Variable) variable {
 	}
 	v := variable{at: from.Range, level: Level(from.Layer)}
 	var err error
-	if from.Node != nil {
+	if from.Plain {
+		v.plain = from.Value
+	} else if from.Node != nil {
 		v.rendered, err = template.CompileValue(c.env, from.Node)
 	} else {
 		v.rendered, err = template.CompileAny(c.env, from.Value, from.Range)
@@ -85,6 +122,15 @@ func (c *compiler) variable(from *inventory.Variable) variable {
 	return v
 }
 
+func (c *compiler) written(from *inventory.Host) *Vars {
+	written := &Vars{variables: map[string]variable{}}
+	for _, name := range from.VariableNames() {
+		v, _ := from.Variable(name)
+		written.variables[name] = c.variable(v)
+	}
+	return written
+}
+
 // computed makes a magic variable.
 func computed(give func(ctx context.Context, asking *Scope) (any, error)) variable {
 	return variable{computed: give}
@@ -94,7 +140,11 @@ func fixed(value any) variable { return variable{plain: value} }
 
 func (r *Run) magic(o Options) *Vars {
 	v := &Vars{variables: map[string]variable{
-		"groups":             fixed(r.groups),
+		"groups": computed(func(context.Context, *Scope) (any, error) {
+			r.mu.RLock()
+			defer r.mu.RUnlock()
+			return r.groups, nil
+		}),
 		"hostvars":           fixed(&r.hostvars),
 		"ansible_check_mode": fixed(o.Check),
 		"ansible_diff_mode":  fixed(o.Diff),
@@ -124,6 +174,8 @@ func groupsOf(inv *inventory.Inventory) map[string]any {
 
 // Host finds a host of the run; "localhost" is always there.
 func (r *Run) Host(name string) (*Host, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	if h, ok := r.hosts[name]; ok {
 		return h, true
 	}
@@ -148,30 +200,33 @@ type Host struct {
 	factTable  factTable
 	included   store
 	registered store
-	written    *Vars  // the inventory's variables
-	scope      *Scope // without any play
+	written    swapped // the inventory's variables
+	magic      swapped // those that are its own
+	scope      *Scope  // without any play
 }
 
 func (r *Run) newHost(from *inventory.Host, c *compiler) *Host {
 	h := &Host{Name: from.Name, run: r}
-	h.written = &Vars{variables: map[string]variable{}}
-	for _, name := range from.VariableNames() {
-		v, _ := from.Variable(name)
-		h.written.variables[name] = c.variable(v)
-	}
-	h.scope = h.frames(r.root.With(Magic, h.magic(from)))
+	h.settle(from, c.written(from))
+	h.scope = h.frames(&Scope{outer: r.root, level: Magic, source: &h.magic})
 	return h
+}
+
+// settle takes what the inventory says of the host.
+func (h *Host) settle(from *inventory.Host, written *Vars) {
+	h.written.vars.Store(written)
+	h.magic.vars.Store(h.ownMagic(from))
 }
 
 // frames puts the host's own variables before s.
 func (h *Host) frames(s *Scope) *Scope {
-	s = s.With(InventoryHost, h.written)
+	s = &Scope{outer: s, level: InventoryHost, source: &h.written}
 	s = &Scope{outer: s, level: Facts, source: &h.facts}
 	s = &Scope{outer: s, level: IncludeVars, source: &h.included}
 	return &Scope{outer: s, level: Registered, source: &h.registered}
 }
 
-func (h *Host) magic(from *inventory.Host) *Vars {
+func (h *Host) ownMagic(from *inventory.Host) *Vars {
 	short, _, _ := strings.Cut(from.Name, ".")
 	names := []any{}
 	for _, name := range from.GroupNames() {
@@ -293,7 +348,9 @@ func (v *hostvars) Get(_ context.Context, key string) (any, bool, error) {
 
 // Keys implements expression.Object. The implicit localhost is not among them.
 func (v *hostvars) Keys() []string {
+	v.run.mu.RLock()
 	hosts := v.run.inventory.Hosts()
+	v.run.mu.RUnlock()
 	names := make([]string, len(hosts))
 	for i, h := range hosts {
 		names[i] = h.Name

@@ -175,6 +175,17 @@ func (s *Scope) Names() []string {
 	return slices.Sorted(maps.Keys(all))
 }
 
+// Only shows some variables of the scope as a mapping, each rendered when asked.
+func (s *Scope) Only(names []string) expression.Object { return some{everything{s}, names} }
+
+type some struct {
+	everything
+	only []string
+}
+
+// Keys implements expression.Object.
+func (s some) Keys() []string { return s.only }
+
 var (
 	_ expression.Scope  = (*Scope)(nil)
 	_ expression.Asking = (*Scope)(nil)

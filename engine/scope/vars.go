@@ -2,9 +2,11 @@ package scope
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
@@ -139,6 +141,18 @@ func (v *Vars) Uses() []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
+// Render gives one of the variables as a plain value, rendered with s.
+func (v *Vars) Render(ctx context.Context, name string, s *Scope) (any, error) {
+	found, ok := v.find(name)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("there is no variable %s", name)
+	case found.rendered != nil:
+		return found.rendered.RenderPlain(ctx, s)
+	}
+	return expression.Plain(ctx, found.plain)
+}
+
 func (v *Vars) find(name string) (variable, bool) {
 	if v == nil {
 		return variable{}, false
@@ -148,6 +162,14 @@ func (v *Vars) find(name string) (variable, bool) {
 }
 
 func (v *Vars) names() []string { return v.Names() }
+
+// swapped is a set of variables that is put in place of another as a whole. It is
+// safe for concurrent use.
+type swapped struct{ vars atomic.Pointer[Vars] }
+
+func (s *swapped) find(name string) (variable, bool) { return s.vars.Load().find(name) }
+
+func (s *swapped) names() []string { return s.vars.Load().Names() }
 
 // store is a set of variables that grows while the run goes on. It is safe for
 // concurrent use: other hosts read it through hostvars while its own host

@@ -16,6 +16,7 @@ import (
 type playRun struct {
 	*run
 	play     *play.Play
+	title    string // of the play
 	scopes   *scope.Play
 	named    []*host // all that the play's pattern chooses, those lost before it too
 	all      []*host // that were in the play when it began
@@ -40,7 +41,7 @@ type playSettings struct {
 
 // play runs one play, batch after batch.
 func (r *run) play(ctx context.Context, p *play.Play, names []string) {
-	pr := &playRun{run: r, play: p, notified: map[*play.Handler]map[*host]notification{}}
+	pr := &playRun{run: r, play: p, title: p.Title(ctx, r.vars.Scope().WithLayers(r.layersOf(p))), notified: map[*play.Handler]map[*host]notification{}}
 	for _, name := range names {
 		h := r.hosts[name]
 		h.ended, h.role = false, nil
@@ -59,7 +60,7 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 	if !pr.hasWork() {
 		return
 	}
-	r.emit(event.PlayStart{Play: p.Name, Place: p.Range, Hosts: namesOf(pr.all)})
+	r.emit(event.PlayStart{Play: pr.title, Place: p.Range, Hosts: namesOf(pr.all)})
 	if !pr.invariantsHold(ctx, "before the play") {
 		return
 	}
@@ -82,7 +83,7 @@ func (p *playRun) open(ctx context.Context) error {
 		roles[i] = role.Name
 	}
 	var err error
-	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.play.Name, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles})
+	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.title, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles})
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (p *playRun) start(ctx context.Context, t *play.Task, hosts []*host, rescue
 		role = t.Role.Name
 	}
 	p.emit(event.TaskStart{
-		ID: x.id, Play: p.play.Name, Task: x.title, Module: t.Module, Role: role, Handler: handler,
+		ID: x.id, Play: p.title, Task: x.title, Module: t.Module, Role: role, Handler: handler,
 		Place: t.Range, Tags: t.Tags, Hosts: namesOf(hosts),
 	})
 	return x

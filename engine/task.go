@@ -191,7 +191,7 @@ func (x *execution) items(ctx context.Context, h *host, s *scope.Scope, show sho
 // their time, and a timeout is each item's own.
 func (x *execution) sequential() bool {
 	t := x.task
-	return t.Spec == nil || t.Spec.Place == modules.OnController || len(t.Until) > 0 || t.Timeout != nil ||
+	return t.Spec == nil || t.Spec.Place == modules.OnController || len(t.Until) > 0 || t.Retries != nil || t.Timeout != nil ||
 		t.LoopControl.Pause != nil || len(t.LoopControl.BreakWhen) > 0
 }
 
@@ -217,23 +217,27 @@ func (x *execution) loop(ctx context.Context, s *scope.Scope) ([]*item, *taskEnd
 	if err != nil {
 		return nil, x.faulty(err)
 	}
+	all, err := t.LoopControl.AllItems.Or(ctx, s, true)
+	if err != nil {
+		return nil, x.faulty(err)
+	}
 	list := make([]*item, len(values))
 	for i, value := range values {
-		list[i] = x.item(ctx, s, values, i, extended)
+		list[i] = x.item(ctx, s, values, i, extended, all)
 		list[i].value = value
 	}
 	return list, nil
 }
 
 // item makes one item of a loop.
-func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i int, extended bool) *item {
+func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i int, extended, all bool) *item {
 	control := x.task.LoopControl
 	vars := map[string]any{control.Var: values[i], "ansible_loop_var": control.Var}
 	if name := control.IndexVar; name != "" {
 		vars[name], vars["ansible_index_var"] = i, name
 	}
 	if extended {
-		vars["ansible_loop"] = extendedLoop(values, i)
+		vars["ansible_loop"] = extendedLoop(values, i, all)
 	}
 	own := scope.Plain(vars, x.task.Range)
 	it := &item{scope: s.With(scope.LoopVars, own), vars: own, looped: true}
@@ -252,10 +256,13 @@ func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i in
 }
 
 // extendedLoop is the value of ansible_loop.
-func extendedLoop(values []any, i int) map[string]any {
+func extendedLoop(values []any, i int, all bool) map[string]any {
 	loop := map[string]any{
-		"allitems": values, "index": i + 1, "index0": i, "revindex": len(values) - i, "revindex0": len(values) - i - 1,
+		"index": i + 1, "index0": i, "revindex": len(values) - i, "revindex0": len(values) - i - 1,
 		"first": i == 0, "last": i == len(values)-1, "length": len(values),
+	}
+	if all {
+		loop["allitems"] = values
 	}
 	if i > 0 {
 		loop["previtem"] = values[i-1]
@@ -377,7 +384,7 @@ func (x *execution) giveUp(it *item, why string) {
 
 // until reports whether no further attempt is needed.
 func (x *execution) until(ctx context.Context, it *item, attempt int) (bool, error) {
-	if len(x.task.Until) == 0 {
+	if len(x.task.Until) == 0 && x.task.Retries == nil {
 		return true, nil
 	}
 	switch it.outcome.Status {
@@ -386,6 +393,9 @@ func (x *execution) until(ctx context.Context, it *item, attempt int) (bool, err
 	case modules.OK, modules.Changed, modules.Failed:
 	}
 	it.registered["attempts"] = attempt
+	if len(x.task.Until) == 0 {
+		return it.outcome.Status != modules.Failed, nil
+	}
 	holds, _, err := play.All(ctx, x.task.Until, x.resultScope(it))
 	if reason, unknown := play.IsUnknown(err); unknown {
 		x.deferItem(it, reason)
@@ -712,7 +722,7 @@ func (x *execution) deferItem(it *item, reason string) {
 // finish emits the end of the task on a host.
 func (x *execution) finish(h *host, e *taskEnd) {
 	out := event.TaskEnd{
-		Task: x.id, Play: x.play.Name, Name: x.title, Module: x.task.Module, Host: h.name, Delegate: e.delegate,
+		Task: x.id, Play: x.playRun.title, Name: x.title, Module: x.task.Module, Host: h.name, Delegate: e.delegate,
 		Place: x.task.Range, Status: e.status, Ignored: e.ignored, Rescued: e.status == modules.Failed && x.rescued && !e.ignored,
 		Changes: e.showing.changes(e.changes), Diff: e.diff, Took: e.took, Message: e.showing.text(e.message),
 		Result: e.result, Diagnostic: e.diagnostic, Deferred: e.waits,

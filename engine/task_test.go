@@ -472,3 +472,52 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+func TestArgumentsOfATemplate(t *testing.T) {
+	test := flow{
+		hosts: "a,",
+		playbook: `
+- hosts: all
+  gather_facts: false
+  vars: {rest: {path: /etc/x, state: touch}, facts: {one: 1}}
+  tasks:
+    - {name: Args, file: {state: directory}, args: "{{ rest }}", register: got}
+    - {name: There, stat: {path: /etc/x}, register: got}
+    - {name: Won, assert: {that: [got.stat.isdir]}}
+    - {name: Whole, set_fact: "{{ facts }}"}
+    - {name: Set, assert: {that: [one == 1]}}
+    - {name: Wrong, ping: "{{ facts }}", ignore_errors: true}
+    - {name: Text, stat: "{{ 'a' }}", ignore_errors: true}
+`,
+		prepare: func(l *lab) { l.hosts["a"].Mkdir("/etc") },
+		want: `
+Args: a changed
+There: a ok
+Won: a ok
+Whole: a ok
+Set: a ok
+Wrong: a failed ignored
+Text: a failed ignored
+= a ok=7 changed=1 ignored=2`,
+	}
+	test.run(t)
+}
+
+func TestRetriesWithoutUntil(t *testing.T) {
+	l := newLab(t, "a,")
+	tries := 0
+	l.scripts = func(string, agent.Task) (modules.Outcome, bool) {
+		if tries++; tries < 3 {
+			return modules.Outcome{Status: modules.Failed, Message: "not yet"}, true
+		}
+		return modules.Outcome{Status: modules.OK}, true
+	}
+	_, got := l.run("- {hosts: all, gather_facts: false, tasks: [{name: Try, ping: , retries: 4, delay: 0, register: got}, {name: N, assert: {that: [got.attempts == 3]}}]}\n", nil)
+	compare(t, "Try: a ok\nN: a ok\n= a ok=2", got)
+	tries = -9
+	_, got = l.run("- {hosts: all, gather_facts: false, tasks: [{name: Try, ping: , retries: 1, delay: 0}]}\n", nil)
+	compare(t, "Try: a failed\n= a failed=1", got)
+	if tries != -7 {
+		t.Errorf("tried %d times", tries+9)
+	}
+}

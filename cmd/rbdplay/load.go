@@ -86,7 +86,7 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	if err != nil {
 		found.AddError(diag.Range{}, err)
 	} else {
-		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), Sources: l.sources})
+		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), ExtraVars: l.extra, Sources: l.sources})
 		found = append(found, faults...)
 	}
 	load := func(ctx context.Context) (*inventory.Inventory, diag.List) {

@@ -2,6 +2,7 @@ package play
 
 import (
 	"context"
+	"slices"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
@@ -24,8 +25,14 @@ type Arguments struct {
 	given map[string]argument
 }
 
-// Names lists the arguments, sorted.
-func (a *Arguments) Names() []string { return sortedKeys(a.given) }
+// whole is the key of a template that makes a mapping of further arguments; those
+// that are written out win.
+const whole = ""
+
+// Names lists the arguments, sorted, without those that a template makes.
+func (a *Arguments) Names() []string {
+	return slices.DeleteFunc(sortedKeys(a.given), func(name string) bool { return name == whole })
+}
 
 // Where is the place of an argument's value; the task's arguments' when it has
 // no such argument.
@@ -50,7 +57,10 @@ func (a *Arguments) Literal(name string) (any, bool) {
 // left out. When one depends on what check mode cannot know, the error is an
 // *UnknownError.
 func (a *Arguments) Render(ctx context.Context, s expression.Scope) (map[string]any, error) {
-	args := make(map[string]any, len(a.given))
+	args, err := a.renderWhole(ctx, s)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range a.Names() {
 		value, err := a.given[name].value.RenderPlain(ctx, s)
 		if err != nil {
@@ -59,6 +69,33 @@ func (a *Arguments) Render(ctx context.Context, s expression.Scope) (map[string]
 		if reason, ok := unknownIn(value); ok {
 			return nil, &UnknownError{Reason: reason}
 		}
+		delete(args, name)
+		if value, omitted := scope.WithoutOmitted(value); !omitted {
+			args[name] = value
+		}
+	}
+	return args, nil
+}
+
+// renderWhole gives the arguments that one template makes.
+func (a *Arguments) renderWhole(ctx context.Context, s expression.Scope) (map[string]any, error) {
+	args := make(map[string]any, len(a.given))
+	one, ok := a.given[whole]
+	if !ok {
+		return args, nil
+	}
+	value, err := one.value.RenderPlain(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if reason, ok := unknownIn(value); ok {
+		return nil, &UnknownError{Reason: reason}
+	}
+	mapping, ok := value.(map[string]any)
+	if !ok {
+		return nil, diag.New(one.where, "arguments must be a mapping, not %s", shown(value))
+	}
+	for name, value := range mapping {
 		if value, omitted := scope.WithoutOmitted(value); !omitted {
 			args[name] = value
 		}

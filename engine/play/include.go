@@ -22,9 +22,8 @@ type includeOptions struct {
 func (l *loader) includeOptions(what, nameKey string, a action, f *syntax.Fields, known []string) (includeOptions, bool) {
 	var o includeOptions
 	node := a.args
-	if a.rest != "" {
-		l.notYet(a.args.Range, "%s as a text behind action", what)
-		return o, false
+	if text := includeText(a); text != "" {
+		node = l.textOptions(text, node)
 	}
 	if args, ok := f.Get("args"); ok {
 		if node != nil && node.Kind == syntax.Mapping {
@@ -40,8 +39,7 @@ func (l *loader) includeOptions(what, nameKey string, a action, f *syntax.Fields
 		return o, false
 	case node.Kind == syntax.Mapping:
 		fields, _ := node.Fields()
-		later := []string{"rolespec_validate", "public"}
-		l.checkKeywords(fields, what, known, later)
+		l.checkKeywords(fields, what, known, nil)
 		o.fields = fields
 		if o.name, _ = fields.Get(nameKey); o.name == nil && nameKey == "name" {
 			o.name, _ = fields.Get("role")
@@ -55,12 +53,45 @@ func (l *loader) includeOptions(what, nameKey string, a action, f *syntax.Fields
 		return o, false
 	default:
 		o.name = node
-		if key, _, isPair := (piece{text: strings.TrimSpace(node.Text)}).keyValue(); isPair && (key == nameKey || key == "name") {
-			l.add(node.Errorf("%s wants a mapping here", what).WithHint("as in \"" + what + ": {" + key + ": …}\""))
-			return o, false
-		}
 	}
 	return o, true
+}
+
+// includeText is what stands behind the name of an import or include as text.
+func includeText(a action) string {
+	if a.rest != "" {
+		return a.rest
+	}
+	if a.args != nil && a.args.Kind == syntax.String {
+		return a.args.Text
+	}
+	return ""
+}
+
+// textOptions makes a mapping of "name=web tasks_from=x"; other text stays the
+// name of a file.
+func (l *loader) textOptions(text string, n *syntax.Node) *syntax.Node {
+	whole := &syntax.Node{Kind: syntax.String, Text: strings.TrimSpace(text), Range: n.Range}
+	if n.Text == text {
+		whole = n
+	}
+	pieces, err := splitPieces(text)
+	if err != nil || len(pieces) == 0 {
+		return whole
+	}
+	mapping := &syntax.Node{Kind: syntax.Mapping, Range: n.Range}
+	for _, p := range pieces {
+		key, value, ok := p.keyValue()
+		if !ok {
+			return whole
+		}
+		mapping.Entries = append(mapping.Entries, syntax.Entry{
+			Name:  key,
+			Key:   &syntax.Node{Kind: syntax.String, Text: key, Range: n.Range},
+			Value: &syntax.Node{Kind: syntax.String, Text: value.unquote().text, Range: n.Range},
+		})
+	}
+	return mapping
 }
 
 func (o includeOptions) get(name string) (*syntax.Node, bool) {
@@ -77,19 +108,19 @@ const (
 
 // importTasks reads the file now; its tasks take over everything the import says.
 func (l *loader) importTasks(a action, f *syntax.Fields, around surroundings) []Step {
-	known := append(slices.Concat(everywhere, insidePlay, []string{"notify"}), a.key.Text)
+	known := append(slices.Concat(everywhere, insidePlay, []string{"notify", "action"}), a.key.Text)
 	l.checkIncluding(f, "import_tasks", known, importHint)
 	o, ok := l.includeOptions("import_tasks", "file", a, f, []string{"file"})
 	if !ok {
 		return nil
 	}
-	file, ok := l.literalText(o.name, "import_tasks, whose file must be known before anything runs; include_tasks may have one")
+	around.layers = l.withVars(f, around.layers, scope.TaskVars)
+	file, ok := l.knownText(o.name, "the file of import_tasks (that of include_tasks need not be)", around.layers)
 	if !ok {
 		return nil
 	}
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
-	around.layers = l.withVars(f, around.layers, scope.TaskVars)
 	if node, ok := f.Get("notify"); ok {
 		around.notify = slices.Concat(around.notify, l.notifications(node, around.play))
 	}
@@ -217,7 +248,7 @@ func (l *loader) includeRole(a action, f *syntax.Fields, around surroundings) []
 	return []Step{t}
 }
 
-var roleIncludeOptions = []string{"name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "allow_duplicates"}
+var roleIncludeOptions = []string{"name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "allow_duplicates", "rolespec_validate", "public"}
 
 // Steps gives what the include brings on the hosts whose scope s is, loading and
 // checking it when its name held a template. The steps are the same for the same
@@ -248,6 +279,7 @@ func (i *Include) Steps(ctx context.Context, s expression.Scope) ([]Step, error)
 // at a time, since a condition may end it: the inner one is left for the run.
 func (i *Include) load(name string) {
 	l := i.loader
+	l.current = i.around.play
 	if i.Role != nil {
 		if slices.Contains(i.around.chain, "role "+name) {
 			return

@@ -14,9 +14,9 @@ var (
 	everywhere = []string{
 		"name", "become", "become_user", "become_method", "become_exe", "become_flags", "connection", "remote_user", "port", "check_mode", "diff",
 		"no_log", "run_once", "ignore_errors", "ignore_unreachable", "any_errors_fatal", "throttle", "timeout",
-		"environment", "tags", "vars", "module_defaults",
+		"environment", "tags", "vars", "module_defaults", "collections",
 	}
-	everywhereLater = []string{"collections", "debugger"}
+	everywhereLater = []string{"debugger"}
 
 	playOnly = []string{
 		"hosts", "gather_facts", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
@@ -42,7 +42,7 @@ var (
 	// What an include may have besides its action and a loop; the rest would not
 	// reach what is included, and Ansible refuses it too.
 	includeKeywords = []string{
-		"name", "vars", "tags", "when", "args", "action", "loop_control", "register", "run_once", "no_log", "ignore_errors",
+		"name", "vars", "tags", "when", "args", "action", "loop_control", "register", "run_once", "no_log", "ignore_errors", "collections",
 	}
 	importPlaybookKeys = []string{"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"}
 	loopsLater         = []string{"with_url", "with_config", "with_unvault"}

@@ -46,6 +46,8 @@ type Options struct {
 	Disk fs.FS
 	// RolesPath lists further folders of roles on Disk, absolute.
 	RolesPath []string
+	// ExtraVars are the variables given with -e: names of imported files may use them.
+	ExtraVars map[string]any
 	// Sources remembers the files that were read; nil makes a new one.
 	Sources *diag.Sources
 }
@@ -65,6 +67,9 @@ func Load(ctx context.Context, source Source, registry *modules.Registry, option
 	if l.sources == nil {
 		l.sources = &diag.Sources{}
 	}
+	extra, faults := scope.FromText(l.env, options.ExtraVars, diag.Range{File: "--extra-vars"})
+	*l.found = append(*l.found, faults...)
+	l.known = (*scope.Scope)(nil).With(scope.ExtraVars, extra)
 	at := location{fsys: source.FS, path: path.Clean(source.Path), display: cmp.Or(source.Display, source.Path), disk: source.Disk}
 	l.playbook = &Playbook{Name: at.display, Dir: at.dir().variable()}
 	l.playbook.files = &fileSearch{loader: l, dir: at.dir(), home: at.dir()}
@@ -98,6 +103,8 @@ type loader struct {
 	files     map[string]*syntax.Node
 	templates map[string]*template.Template
 	defaults  map[string]*scope.Vars
+	known     *scope.Scope // the extra vars
+	current   *Play        // that is being read
 	lastID    int
 	pending   []pendingNotify
 
@@ -265,12 +272,13 @@ func importOf(f *syntax.Fields) (string, *syntax.Node) {
 
 func (l *loader) importPlaybook(f *syntax.Fields, name string, node *syntax.Node, around surroundings) {
 	l.checkKeywords(f, name, importPlaybookKeys, nil)
-	file, ok := l.literalText(node, name)
+	around.layers = l.withVars(f, around.layers, scope.PlayVars)
+	l.current = nil
+	file, ok := l.knownText(node, name, around.layers)
 	if !ok {
 		return
 	}
 	around.inherited = l.inherit(f, around.inherited)
-	around.layers = l.withVars(f, around.layers, scope.PlayVars)
 	if p, err := l.seenFrom(around.dir, file); err != nil {
 		l.add(node.Errorf("%v", err))
 	} else {
@@ -290,6 +298,49 @@ func (l *loader) literalText(n *syntax.Node, what string) (string, bool) {
 		return "", false
 	}
 	return text, true
+}
+
+// knownText is a text that must be known before anything runs. Its templates may
+// use what is known then: -e, and the variables of the play and of layers.
+func (l *loader) knownText(n *syntax.Node, what string, layers []scope.Layer) (string, bool) {
+	text, err := n.AsString()
+	if err != nil {
+		l.addError(n.Range, err)
+		return "", false
+	}
+	if !strings.Contains(text, "{{") && !strings.Contains(text, "{%") {
+		return text, true
+	}
+	value, ok := l.knownValue(n, what, layers)
+	if !ok {
+		return "", false
+	}
+	if text, err = asText(value); err != nil {
+		l.add(n.Errorf("%s %v", what, err))
+	}
+	return text, err == nil
+}
+
+func (l *loader) knownValue(n *syntax.Node, what string, layers []scope.Layer) (any, bool) {
+	compiled := l.compile(n)
+	if compiled == nil {
+		return nil, false
+	}
+	s := l.known
+	if l.current != nil {
+		s = s.WithLayers(l.current.Layers)
+	}
+	value, err := compiled.RenderPlain(l.ctx, s.WithLayers(layers))
+	if err != nil {
+		why := err.Error()
+		if d, ok := errors.AsType[diag.Diagnostic](err); ok {
+			why = d.Summary
+		}
+		l.add(n.Errorf("%s must be known before anything runs: %s", what, why).
+			WithHint("it may use variables that are given with -e, or in vars and vars_files of the play; include_tasks, include_role and include_vars may use those of hosts"))
+		return nil, false
+	}
+	return value, true
 }
 
 // withVars adds the mapping's vars to layers.

@@ -66,7 +66,7 @@ func (l *loader) loop(entry syntax.Entry, t *Task) {
 	}
 }
 
-var loopControlKeys = []string{"loop_var", "index_var", "label", "pause", "extended", "break_when"}
+var loopControlKeys = []string{"loop_var", "index_var", "label", "pause", "extended", "extended_allitems", "break_when"}
 
 func (l *loader) loopControl(n *syntax.Node, t *Task) {
 	f, err := n.Fields()
@@ -74,7 +74,7 @@ func (l *loader) loopControl(n *syntax.Node, t *Task) {
 		l.addError(n.Range, err)
 		return
 	}
-	l.checkKeywords(f, "loop_control", loopControlKeys, []string{"extended_allitems"})
+	l.checkKeywords(f, "loop_control", loopControlKeys, nil)
 	for _, entry := range f.Node.Entries {
 		n := entry.Value
 		switch entry.Name {
@@ -90,6 +90,8 @@ func (l *loader) loopControl(n *syntax.Node, t *Task) {
 			t.LoopControl.Pause = readSetting(l, "pause", n, asSeconds)
 		case "extended":
 			t.LoopControl.Extended = readSetting(l, "extended", n, asBool)
+		case "extended_allitems":
+			t.LoopControl.AllItems = readSetting(l, "extended_allitems", n, asBool)
 		case "break_when":
 			t.LoopControl.BreakWhen = l.conditions("break_when", n)
 		}

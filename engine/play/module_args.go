@@ -23,7 +23,11 @@ func (l *loader) arguments(t *Task, a action, f *syntax.Fields, around surroundi
 	t.Args = &Arguments{Range: a.key.Range, given: given}
 	if node, ok := f.Get("args"); ok {
 		more := map[string]argument{}
-		l.mappingArguments(node, more)
+		if isTemplate(node) {
+			l.wholeArguments(t.Spec, node, more)
+		} else {
+			l.mappingArguments(node, more)
+		}
 		for _, name := range sortedKeys(more) {
 			if _, twice := given[name]; twice {
 				l.add(diag.New(more[name].at, "the argument %s is given twice", name))
@@ -57,8 +61,7 @@ func (l *loader) ownArguments(t *Task, a action, given map[string]argument) bool
 			WithHint("write each argument as \"name: value\", without a dash"))
 		return false
 	case a.args.Kind == syntax.String && t.Spec.FreeForm == "" && isOneTemplate(a.args.Text):
-		l.notYet(a.args.Range, "arguments that are one template")
-		return false
+		return l.wholeArguments(t.Spec, a.args, given)
 	default:
 		return l.textArguments(t.Spec, a.args, a.args.Text, 0, given)
 	}
@@ -70,12 +73,26 @@ func isOneTemplate(text string) bool {
 	return ok
 }
 
+func isTemplate(n *syntax.Node) bool { return n.Kind == syntax.String && strings.Contains(n.Text, "{{") }
+
+// wholeArguments takes a template that makes a mapping of arguments. What an
+// expression is to the engine cannot come out of one.
+func (l *loader) wholeArguments(spec *modules.Spec, n *syntax.Node, given map[string]argument) bool {
+	if spec.Name == "assert" || spec.Name == "debug" {
+		l.add(n.Errorf("the arguments of %s cannot be one template: its expressions are read before anything runs", spec.Name).
+			WithHint("write each as \"name: value\""))
+		return false
+	}
+	given[whole] = argument{at: n.Range, where: n.Range, value: l.compile(n), node: n}
+	return given[whole].value != nil
+}
+
 func (l *loader) mappingArguments(n *syntax.Node, given map[string]argument) {
 	if n.Kind == syntax.Null {
 		return
 	}
-	if n.Kind == syntax.String && strings.Contains(n.Text, "{{") {
-		l.notYet(n.Range, "arguments that are one template")
+	if isTemplate(n) {
+		l.add(n.Errorf("arguments in module_defaults cannot be one template").WithHint("write each as \"name: value\""))
 		return
 	}
 	fields, err := n.Fields()
@@ -204,7 +221,7 @@ func (l *loader) special(t *Task, given map[string]argument) {
 		return
 	}
 	for _, name := range sortedKeys(given) {
-		if _, option := optionOf(t.Spec, name); option {
+		if _, option := optionOf(t.Spec, name); option || name == whole {
 			continue
 		}
 		if problem := scope.CheckName(name); problem != "" {
@@ -224,7 +241,11 @@ func isWaiting(value any) bool { _, ok := value.(waits); return ok }
 // checkArguments holds the arguments against the module's specification.
 func (l *loader) checkArguments(t *Task, given map[string]argument) {
 	values := map[string]any{}
+	_, more := given[whole]
 	for name, one := range given {
+		if name == whole {
+			continue
+		}
 		values[name] = waits{}
 		if one.value == nil || !one.value.IsConstant() {
 			continue
@@ -235,7 +256,11 @@ func (l *loader) checkArguments(t *Task, given map[string]argument) {
 	}
 	for _, p := range t.Spec.Check(values, isWaiting) {
 		where := t.Args.Range
-		if one, ok := given[p.Argument]; ok {
+		one, ok := given[p.Argument]
+		if more && (!ok || p.Argument == whole) {
+			continue // what is missing may come out of the template
+		}
+		if ok {
 			where = one.where
 			if strings.Contains(p.Summary, "has no argument") || strings.Contains(p.Summary, "two names of one") {
 				where = one.at

@@ -57,6 +57,19 @@ type Play struct {
 	MaxFail       *Setting[float64] // max_fail_percentage; nil: not said
 	ForceHandlers *Setting[bool]    // run notified handlers of failed hosts too
 	Inherited     Inherited         // what gather_facts runs with
+
+	title *template.Value
+}
+
+// Title is the play's name as shown: rendered, as far as it can be. It never
+// fails: what cannot be rendered stands as written.
+func (p *Play) Title(ctx context.Context, s expression.Scope) string {
+	if p.title != nil {
+		if value, err := p.title.RenderPlain(ctx, s); err == nil {
+			return expression.Text(value)
+		}
+	}
+	return p.Name
 }
 
 // Stage is a part of a play after which notified handlers are flushed.
@@ -202,7 +215,7 @@ type Task struct {
 	LoopControl LoopControl
 	Register    string
 	Until       []*Condition
-	Retries     *Setting[int]           // nil: 3 when Until is given
+	Retries     *Setting[int]           // nil: 3 when Until is given; without Until the task is to succeed
 	Delay       *Setting[time.Duration] // nil: 5 s
 	Async       *Setting[int]           // seconds that a job may take; nil or 0: no job
 	Poll        *Setting[int]           // 0: the job is not waited for; nil: 15
@@ -238,6 +251,7 @@ type LoopControl struct {
 	Label    *template.Value // nil: the item itself
 	Pause    *Setting[time.Duration]
 	Extended *Setting[bool] // ansible_loop is set
+	AllItems *Setting[bool] // ansible_loop.allitems is; nil: yes
 	// BreakWhen ends the loop after the item for which it holds.
 	BreakWhen []*Condition
 }

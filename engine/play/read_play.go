@@ -24,13 +24,7 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 	p.Range.End = p.Range.Start
 	p.Hosts = l.hosts(f)
 	l.playSettings(f, p)
-	around.play = p
-	around.inherited = l.inherit(f, around.inherited)
-	around.defaults = l.moduleDefaults(f, around.defaults)
-	p.Inherited = around.inherited
-	if p.Name == "" && p.Hosts != nil {
-		p.Name = p.Hosts.Text
-	}
+	around.play, l.current = p, p
 	p.Layers = l.withVars(f, around.layers, scope.PlayVars)
 	around.layers = nil
 	if home := around.home.variable(); home != l.playbook.Dir {
@@ -38,6 +32,12 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 		p.Layers = append(p.Layers, scope.Layer{Level: scope.Magic, Vars: own})
 	}
 	l.varsFiles(f, p, around)
+	around.inherited = l.inherit(f, around.inherited)
+	around.defaults = l.moduleDefaults(f, around.defaults)
+	p.Inherited = around.inherited
+	if p.Name == "" && p.Hosts != nil {
+		p.Name = p.Hosts.Text
+	}
 	l.stages(f, p, around)
 }
 
@@ -71,7 +71,7 @@ func (l *loader) playSettings(f *syntax.Fields, p *Play) {
 		if text, err := node.AsString(); err != nil {
 			l.addError(node.Range, err)
 		} else if p.Name = text; strings.Contains(text, "{{") {
-			l.notYet(node.Range, "a template in the name of a play")
+			p.title = l.compile(node)
 		}
 	}
 	if node, ok := f.Get("gather_facts"); ok {
@@ -262,7 +262,7 @@ func (l *loader) varsFiles(f *syntax.Fields, p *Play, around surroundings) {
 func (l *loader) firstVarsFile(names []*syntax.Node, item *syntax.Node, around surroundings) *scope.Vars {
 	var looked []string
 	for _, n := range names {
-		name, ok := l.literalText(n, "vars_files")
+		name, ok := l.knownText(n, "a name in vars_files", nil)
 		if !ok {
 			return nil
 		}
@@ -323,7 +323,8 @@ func (l *loader) moduleDefaults(f *syntax.Fields, outer map[string]map[string]ar
 	}
 	for _, entry := range fields.Node.Entries {
 		if strings.HasPrefix(entry.Name, "group/") {
-			l.notYet(entry.Key.Range, "groups of modules in module_defaults")
+			l.add(entry.Key.Errorf("groups of modules are not supported in module_defaults").
+				WithHint("name each module"))
 			continue
 		}
 		spec, ok := l.registry.Find(entry.Name)

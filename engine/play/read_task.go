@@ -281,7 +281,9 @@ func (l *loader) name(n *syntax.Node, t *Task, around surroundings) {
 	t.Name = text
 	if strings.Contains(text, "{{") || strings.Contains(text, "{%") {
 		if around.handlers {
-			l.notYet(n.Range, "a template in the name of a handler")
+			if known, ok := l.knownText(n, "the name of a handler", around.layers); ok {
+				t.Name = known
+			}
 			return
 		}
 		t.title = l.compile(n)
@@ -320,26 +322,12 @@ func (l *loader) taskKeywords(f *syntax.Fields, t *Task, around surroundings) {
 			}
 		}
 	}
-	if t.Until == nil && (t.Retries != nil || t.Delay != nil) {
-		for _, name := range []string{"retries", "delay"} {
-			if key := f.Key(name); key != nil && (name == "delay" || t.Delay == nil) {
-				l.until(t, key)
-				break
-			}
-		}
+	if key := f.Key("delay"); key != nil && t.Until == nil && t.Retries == nil {
+		l.add(key.Errorf("delay without until").WithHint("add \"until:\" or \"retries:\", or remove delay"))
 	}
 	if control := f.Key("loop_control"); control != nil && !slices.ContainsFunc(loopKeywords(), func(k string) bool { return f.Key(k) != nil }) {
 		l.add(control.Errorf("loop_control without a loop").WithHint("add \"loop:\" or remove loop_control"))
 	}
-}
-
-// until refuses what would be said for nothing.
-func (l *loader) until(t *Task, key *syntax.Node) {
-	if t.Retries == nil {
-		l.add(key.Errorf("delay without until").WithHint("add \"until:\", or remove delay"))
-		return
-	}
-	l.notYet(key.Range, "retries without until")
 }
 
 func (l *loader) variableName(n *syntax.Node, keyword string) string {
@@ -349,7 +337,8 @@ func (l *loader) variableName(n *syntax.Node, keyword string) string {
 		return ""
 	}
 	if strings.Contains(text, "{{") {
-		l.notYet(n.Range, "a template in %s", keyword)
+		l.add(n.Errorf("%s names a variable, which cannot be a template", keyword).
+			WithHint("set_fact can set a variable whose name is made of others"))
 		return ""
 	}
 	if problem := scope.CheckName(text); problem != "" {

@@ -17,6 +17,7 @@ type roleFiles struct {
 	tasks, vars, defaults, handlers string
 	given, params                   *scope.Vars
 	public                          bool  // the play sees its variables
+	unchecked                       bool  // its arguments are not held against its specification
 	neededBy                        *Role // the role that depends on it
 }
 
@@ -31,7 +32,19 @@ func (l *loader) roleFiles(o includeOptions) roleFiles {
 	}
 	if node, ok := o.get("allow_duplicates"); ok {
 		if again, err := node.AsBool(); err != nil || !again {
-			l.notYet(node.Range, "allow_duplicates: false for one use of a role")
+			l.add(node.Errorf("allow_duplicates: no is not supported for one use of a role").
+				WithHint("say it in meta/main.yml of the role, or give the use a condition"))
+		}
+	}
+	if node, ok := o.get("rolespec_validate"); ok {
+		check, err := node.AsBool()
+		l.addError(node.Range, err)
+		files.unchecked = !check
+	}
+	if node, ok := o.get("public"); ok {
+		if public, err := node.AsBool(); err != nil || public {
+			l.add(node.Errorf("public: yes is not supported: what is included keeps its variables").
+				WithHint("import_role, or roles: of the play, let the whole play see them"))
 		}
 	}
 	return files
@@ -57,11 +70,17 @@ func (l *loader) roles(f *syntax.Fields, around surroundings) []Step {
 	return steps
 }
 
+var roleEntryHints = map[string]string{
+	"notify":     "tasks notify; give it to those of the role",
+	"tasks_from": "use import_role among the tasks",
+	"debugger":   "rbdplay has no debugger; run the task with -vv, or look at values with debug",
+}
+
 // roleEntry reads one entry of `roles:` or of a role's dependencies: a name, or
 // a mapping with keywords and, under any other key, parameters.
 func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[string]bool, neededBy *Role) []Step {
 	if item.IsScalar() {
-		name, ok := l.literalText(item, "the name of a role")
+		name, ok := l.knownText(item, "the name of a role", around.layers)
 		if !ok {
 			return nil
 		}
@@ -81,13 +100,13 @@ func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[stri
 		l.add(item.Errorf("the entry names no role").WithHint("as in \"- role: web\""))
 		return nil
 	}
-	name, ok := l.literalText(node, "the name of a role")
+	name, ok := l.knownText(node, "the name of a role", around.layers)
 	if !ok {
 		return nil
 	}
 	for _, key := range f.Names() {
-		if slices.Contains(everywhereLater, key) || key == "notify" || key == "tasks_from" {
-			l.notYet(f.Key(key).Range, "the keyword %s of a role", key)
+		if key == "debugger" || key == "notify" || key == "tasks_from" {
+			l.add(f.Key(key).Errorf("an entry of roles has no keyword %s", key).WithHint(roleEntryHints[key]))
 		}
 	}
 	around.inherited = l.inherit(f, around.inherited)
@@ -121,7 +140,7 @@ func (l *loader) roleParams(f *syntax.Fields) *scope.Vars {
 }
 
 func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []Step {
-	known := append(slices.Concat(everywhere, insidePlay), a.key.Text)
+	known := append(slices.Concat(everywhere, insidePlay, []string{"action"}), a.key.Text)
 	l.checkIncluding(f, "import_role", known, importHint)
 	if around.handlers {
 		l.add(a.key.Errorf("import_role cannot be a handler").WithHint(handlerHint))
@@ -131,13 +150,13 @@ func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []S
 	if !ok {
 		return nil
 	}
-	name, ok := l.literalText(o.name, "import_role, whose role must be known before anything runs; include_role may have one")
+	around.layers = l.withVars(f, around.layers, scope.TaskVars)
+	name, ok := l.knownText(o.name, "the role of import_role (that of include_role need not be)", around.layers)
 	if !ok {
 		return nil
 	}
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
-	around.layers = l.withVars(f, around.layers, scope.TaskVars)
 	files := l.roleFiles(o)
 	files.public = !around.private
 	steps, _ := l.useRole(name, o.name, files, around, nil)
@@ -175,7 +194,7 @@ func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around s
 		around.play.Layers = append(around.play.Layers, r.public()...)
 	}
 	l.roleHandlers(r, files, inner, at)
-	if spec := l.argumentSpec(r, meta, files.tasks, inner); spec != nil {
+	if spec := l.argumentSpec(r, meta, files.tasks, inner); spec != nil && !files.unchecked {
 		steps = append(steps, spec)
 	}
 	return append(steps, l.roleTasks(r, files.tasks, inner, at)...), true
@@ -213,7 +232,8 @@ func (l *loader) findRole(name string, at *syntax.Node, around surroundings) (lo
 		if name == "" {
 			l.add(at.Errorf("the name of the role is empty"))
 		} else {
-			l.notYet(at.Range, "roles of collections (%s)", name)
+			l.add(at.Errorf("%s is a role of a collection, and collections are not supported", name).
+				WithHint("put the role into a folder roles beside the playbook and name it by its last part"))
 		}
 		return location{}, false
 	}
@@ -381,8 +401,8 @@ func (l *loader) readMeta(root *syntax.Node, m *meta) {
 		return
 	}
 	*l.found = append(*l.found, f.Unknown("dependencies", "allow_duplicates", "galaxy_info", "argument_specs", "collections", "standalone")...)
-	if node, ok := f.Get("collections"); ok && len(node.Items) > 0 {
-		l.notYet(f.Key("collections").Range, "the keyword collections")
+	if node, ok := f.Get("collections"); ok {
+		l.readCollections(node, nil)
 	}
 	if node, ok := f.Get("dependencies"); ok {
 		items, err := node.AsList()

@@ -207,6 +207,7 @@ var inheritedReaders = map[string]func(l *loader, n *syntax.Node, to *Inherited)
 	"delegate_to":    func(l *loader, n *syntax.Node, to *Inherited) { set(&to.DelegateTo, l, "delegate_to", n, asText) },
 	"delegate_facts": func(l *loader, n *syntax.Node, to *Inherited) { set(&to.DelegateFacts, l, "delegate_facts", n, asBool) },
 	"environment":    (*loader).readEnvironment,
+	"collections":    (*loader).readCollections,
 	"tags":           (*loader).readTags,
 	"when": func(l *loader, n *syntax.Node, to *Inherited) {
 		to.When = slices.Concat(to.When, l.conditions("when", n))
@@ -273,25 +274,69 @@ func (i *Inherited) Env(ctx context.Context, s expression.Scope) (map[string]str
 	return env, nil
 }
 
+// readCollections accepts the collections whose modules are found anyway.
+func (l *loader) readCollections(n *syntax.Node, _ *Inherited) {
+	if n.Kind == syntax.Null {
+		return
+	}
+	names, err := n.AsStrings()
+	l.addError(n.Range, err)
+	for _, name := range names {
+		if name != "ansible.builtin" && name != "ansible.legacy" {
+			l.add(n.Errorf("the collection %s is not supported: all modules are built in", name).
+				WithHint("rbdplay doc lists them; only ansible.builtin and ansible.legacy may stand here"))
+		}
+	}
+}
+
 func (l *loader) readTags(n *syntax.Node, to *Inherited) {
-	words, err := n.AsStrings()
-	if err != nil {
-		l.addError(n.Range, err)
+	words, ok := l.tagWords(n)
+	if !ok {
 		return
 	}
 	all := slices.Clone(to.Tags)
 	for _, text := range words {
 		for tag := range strings.SplitSeq(text, ",") {
-			tag = strings.TrimSpace(tag)
-			switch {
-			case strings.Contains(tag, "{{"):
-				l.notYet(n.Range, "a template in tags")
-			case tag != "" && !slices.Contains(all, tag):
+			if tag = strings.TrimSpace(tag); tag != "" && !slices.Contains(all, tag) {
 				all = append(all, tag)
 			}
 		}
 	}
 	to.Tags = all
+}
+
+// tagWords gives the tags; those that are templates as they are before anything
+// runs.
+func (l *loader) tagWords(n *syntax.Node) ([]string, bool) {
+	nodes := []*syntax.Node{n}
+	if n.Kind == syntax.Sequence {
+		nodes = n.Items
+	}
+	var words []string
+	for _, one := range nodes {
+		if !strings.Contains(one.Text, "{{") && !strings.Contains(one.Text, "{%") {
+			text, err := one.AsString()
+			if err != nil {
+				l.addError(one.Range, err)
+				return nil, false
+			}
+			words = append(words, text)
+			continue
+		}
+		value, ok := l.knownValue(one, "a tag", nil)
+		if !ok {
+			return nil, false
+		}
+		for _, item := range asList(value) {
+			text, err := asText(item)
+			if err != nil {
+				l.add(one.Errorf("a tag %v", err))
+				return nil, false
+			}
+			words = append(words, text)
+		}
+	}
+	return words, true
 }
 
 // conditions reads one condition or a list of them.

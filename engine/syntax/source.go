@@ -136,7 +136,7 @@ func isBlank(b byte) bool { return b == ' ' || b == '\t' || b == '\n' || b == '\
 // but for white space that YAML folded away.
 func (n *Node) Locator() diag.Locator {
 	return func(from, to int) diag.Range {
-		if !n.IsScalar() || n.Text == "" {
+		if !n.IsScalar() || n.Text == "" || n.source == nil { // made, not read
 			return n.Range
 		}
 		from = min(max(from, 0), len(n.Text))

@@ -185,12 +185,12 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 	case "template":
 		it.args[name], err = x.template(ctx, it, text, at)
 	case "content":
-		it.args[name], err = x.fileContent(text, at)
+		it.args[name], err = x.fileContent(it, text, at)
 	case "script":
 		err = x.script(it, name, text, at)
 	case "source":
 		if !x.sourceOnHost(it) {
-			it.args[name], err = x.source(ctx, text, at)
+			it.args[name], err = x.source(ctx, it, text, at)
 		}
 	case "tree":
 		it.args[name], err = x.tree(ctx, h, it, text, at)
@@ -205,6 +205,13 @@ func (x *execution) sourceOnHost(it *item) bool {
 		return x.task.Spec.SourceOnHost()
 	}
 	return truth(value)
+}
+
+// decrypts reports whether files of the controller are decrypted on the way:
+// unless the module has an option decrypt that says no.
+func decrypts(it *item) bool {
+	value, given := it.args["decrypt"]
+	return !given || truth(value)
 }
 
 func (x *execution) template(ctx context.Context, it *item, name string, at diag.Range) (any, error) {
@@ -222,14 +229,14 @@ func (x *execution) template(ctx context.Context, it *item, name string, at diag
 	return x.contents.text(text, baseName(file.Path)), nil
 }
 
-func (x *execution) fileContent(name string, at diag.Range) (any, error) {
+func (x *execution) fileContent(it *item, name string, at diag.Range) (any, error) {
 	file, err := x.task.FindFile("files", name, at)
 	if err != nil {
 		return nil, err
 	}
-	ref, err := x.contents.file(file.FS, file.Path)
+	ref, err := x.contents.file(file.FS, file.Path, decrypts(it))
 	if err != nil {
-		return nil, diag.New(at, "cannot read %s: %v", file.Display, err)
+		return nil, diag.New(at, "cannot read %s: %v", file.Display, err).WithCause(err)
 	}
 	return ref, nil
 }
@@ -246,12 +253,12 @@ func (x *execution) script(it *item, name, text string, at diag.Range) error {
 		given = slices.Insert(given, i, any(word))
 	}
 	it.args["argv"] = given
-	it.args[name], err = x.fileContent(words[0], at)
+	it.args[name], err = x.fileContent(it, words[0], at)
 	return err
 }
 
 // source finds a file or a folder of the controller.
-func (x *execution) source(ctx context.Context, name string, at diag.Range) (any, error) {
+func (x *execution) source(ctx context.Context, it *item, name string, at diag.Range) (any, error) {
 	file, err := x.task.FindFile("files", strings.TrimSuffix(name, "/"), at)
 	if err != nil {
 		return nil, err
@@ -261,13 +268,13 @@ func (x *execution) source(ctx context.Context, name string, at diag.Range) (any
 		return nil, diag.New(at, "cannot look at %s: %v", file.Display, err)
 	}
 	if !info.IsDir() {
-		return x.fileContent(name, at)
+		return x.fileContent(it, name, at)
 	}
-	return x.folder(ctx, file, name, at)
+	return x.folder(ctx, file, name, decrypts(it), at)
 }
 
-func (x *execution) folder(ctx context.Context, file play.File, name string, at diag.Range) (modules.TreeRef, error) {
-	ref, err := x.contents.tree(ctx, file.FS, file.Path, file.Display)
+func (x *execution) folder(ctx context.Context, file play.File, name string, decrypt bool, at diag.Range) (modules.TreeRef, error) {
+	ref, err := x.contents.tree(ctx, file.FS, file.Path, file.Display, decrypt)
 	if err != nil {
 		return ref, diag.New(at, "cannot read the folder: %v", err)
 	}
@@ -289,7 +296,7 @@ func (x *execution) tree(ctx context.Context, h *host, it *item, name string, at
 		if err != nil {
 			return nil, err
 		}
-		return x.folder(ctx, file, name, at)
+		return x.folder(ctx, file, name, false, at)
 	}
 	if from == x.doer(h, it) {
 		return name, nil

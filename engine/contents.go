@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/modules"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -32,6 +34,7 @@ type contents struct {
 	mu    sync.Mutex
 	open  map[string]func(ctx context.Context) (io.ReadCloser, error) // by digest
 	files map[fileKey]*fileEntry
+	vault *vault.Keyring
 }
 
 // fileKey is one state of a file: a playbook may write what it sends later.
@@ -40,6 +43,7 @@ type fileKey struct {
 	name    string
 	size    int64
 	changed time.Time
+	decrypt bool
 }
 
 type fileEntry struct {
@@ -48,10 +52,11 @@ type fileEntry struct {
 	err  error
 }
 
-func newContents() *contents {
+func newContents(keyring *vault.Keyring) *contents {
 	return &contents{
 		open:  map[string]func(ctx context.Context) (io.ReadCloser, error){},
 		files: map[fileKey]*fileEntry{},
+		vault: keyring,
 	}
 }
 
@@ -89,16 +94,17 @@ func (c *contents) text(text, name string) modules.ContentRef {
 	return ref
 }
 
-// file makes a file of the controller travel.
-func (c *contents) file(fsys fs.FS, name string) (modules.ContentRef, error) {
+// file makes a file of the controller travel; decrypt says that a vault is opened
+// first.
+func (c *contents) file(fsys fs.FS, name string, decrypt bool) (modules.ContentRef, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return modules.ContentRef{}, err
 	}
 	if !reflect.TypeOf(fsys).Comparable() {
-		return c.digest(fsys, name) // it cannot be told from others
+		return c.digest(fsys, name, decrypt) // it cannot be told from others
 	}
-	key := fileKey{fsys, name, info.Size(), info.ModTime()}
+	key := fileKey{fsys, name, info.Size(), info.ModTime(), decrypt}
 	c.mu.Lock()
 	entry := c.files[key]
 	if entry == nil {
@@ -106,12 +112,12 @@ func (c *contents) file(fsys fs.FS, name string) (modules.ContentRef, error) {
 		c.files[key] = entry
 	}
 	c.mu.Unlock()
-	entry.once.Do(func() { entry.ref, entry.err = c.digest(fsys, name) })
+	entry.once.Do(func() { entry.ref, entry.err = c.digest(fsys, name, decrypt) })
 	return entry.ref, entry.err
 }
 
 // digest reads a file once, keeping it when it is small.
-func (c *contents) digest(fsys fs.FS, name string) (modules.ContentRef, error) {
+func (c *contents) digest(fsys fs.FS, name string, decrypt bool) (modules.ContentRef, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return modules.ContentRef{}, err
@@ -122,14 +128,22 @@ func (c *contents) digest(fsys fs.FS, name string) (modules.ContentRef, error) {
 		return modules.ContentRef{}, err
 	}
 	ref := modules.ContentRef{Mode: uint32(info.Mode().Perm()), Name: path.Base(name)}
+	start := make([]byte, min(int64(vault.HeaderSize), info.Size()))
+	if _, err := io.ReadFull(f, start); err != nil {
+		return ref, err
+	}
+	whole := io.MultiReader(bytes.NewReader(start), f)
+	if decrypt && vault.IsEncrypted(start) {
+		return c.decrypted(ref, name, whole)
+	}
 	hash := sha256.New()
 	if info.Size() <= inlineLimit {
-		if ref.Inline, err = io.ReadAll(f); err != nil {
+		if ref.Inline, err = io.ReadAll(whole); err != nil {
 			return ref, err
 		}
 		hash.Write(ref.Inline)
 		ref.Length = int64(len(ref.Inline))
-	} else if ref.Length, err = io.Copy(hash, f); err != nil {
+	} else if ref.Length, err = io.Copy(hash, whole); err != nil {
 		return ref, err
 	}
 	ref.SHA256 = hex.EncodeToString(hash.Sum(nil))
@@ -139,8 +153,24 @@ func (c *contents) digest(fsys fs.FS, name string) (modules.ContentRef, error) {
 	return ref, nil
 }
 
+// decrypted makes what a vault holds travel. It stays in memory only.
+func (c *contents) decrypted(ref modules.ContentRef, name string, from io.Reader) (modules.ContentRef, error) {
+	raw, err := io.ReadAll(from)
+	if err != nil {
+		return ref, err
+	}
+	plain, _, err := c.vault.File(name, raw)
+	if err != nil {
+		return ref, err
+	}
+	c.vault.Learn(string(plain))
+	made := c.text(string(plain), ref.Name)
+	made.Mode, made.Secret = ref.Mode, true
+	return made, nil
+}
+
 // tree makes a folder of the controller travel: its files are hashed side by side.
-func (c *contents) tree(ctx context.Context, fsys fs.FS, root, origin string) (modules.TreeRef, error) {
+func (c *contents) tree(ctx context.Context, fsys fs.FS, root, origin string, decrypt bool) (modules.TreeRef, error) {
 	ref := modules.TreeRef{Origin: origin}
 	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -164,7 +194,11 @@ func (c *contents) tree(ctx context.Context, fsys fs.FS, root, origin string) (m
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			content, err := c.file(fsys, path.Join(root, e.Path))
+			content, err := c.file(fsys, path.Join(root, e.Path), decrypt)
+			if content.Secret {
+				e.Content, e.Info.Size = &content, content.Length
+				return err
+			}
 			content.Inline = smallInline(content, len(ref.Entries))
 			if content.Inline == nil {
 				c.offer(content.SHA256, func(context.Context) (io.ReadCloser, error) { return fsys.Open(path.Join(root, e.Path)) })

@@ -16,6 +16,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/event"
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
 )
@@ -42,6 +43,9 @@ type Options struct {
 	// contacted and one at a time. ErrNobodyToAsk makes the default count; any other
 	// error prevents the run. nil means that there is nobody to ask.
 	Prompt  func(ctx context.Context, request PromptRequest) (string, error)
+	// Vault has the passwords of what is encrypted on the controller; what it opens
+	// is hidden by value. It is the one that the playbook was loaded with.
+	Vault   *vault.Keyring
 	Secrets []string // further texts that no event may show; passwords in variables are known
 }
 

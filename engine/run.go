@@ -77,7 +77,7 @@ func prepare(ctx context.Context, o Options, asking bool) (*run, [][]string, err
 	if o.Environment == nil {
 		o.Environment = lookup.Environment(nil)
 	}
-	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(), answers: map[*play.Play]*scope.Vars{}, late: map[*play.Play]bool{}, secrets: &redactor{sink: o.Sink}}
+	r := &run{Options: o, hosts: map[string]*host{}, contents: newContents(o.Vault), answers: map[*play.Play]*scope.Vars{}, late: map[*play.Play]bool{}, secrets: &redactor{sink: o.Sink}}
 	r.links = newLinks(o.Connector, r.contents, r.emit)
 	r.started = o.StartAt == nil
 	found := o.Playbook.CheckSelection(o.Selection)
@@ -125,6 +125,7 @@ func (r *run) learnSecrets(ctx context.Context) {
 	for _, secret := range r.Secrets {
 		r.secrets.add(secret)
 	}
+	r.Vault.Listen(r.secrets.add)
 	for _, h := range r.Inventory.Hosts() {
 		vars, _ := r.vars.Host(h.Name)
 		for _, name := range inventory.PasswordVariables() {

@@ -101,11 +101,6 @@ func (l *loader) varsFile(file folder, layer Layer) []*Variable {
 		l.found.Add(diag.Diagnostic{Range: diag.Range{File: file.display}, Summary: "cannot be read: " + reason(err), Cause: err})
 		return nil
 	}
-	l.sources.Add(file.display, text)
-	if isVault(text) {
-		l.found.Add(vaultFinding(file.display))
-		return nil
-	}
 	node := l.parse(file.display, text)
 	if node == nil || node.Kind == syntax.Null {
 		return nil

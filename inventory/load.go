@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/syntax"
+	"github.com/rbdplay/rbdplay/engine/vault"
 )
 
 // Options say what belongs to an inventory besides its sources.
@@ -23,6 +25,8 @@ type Options struct {
 	Playbook fs.FS
 	// PlaybookName is how messages name that folder: "site", "ha-minimal".
 	PlaybookName string
+	// Vault has the passwords of encrypted files and values; nil has none.
+	Vault *vault.Keyring
 	// Sources remembers the text of the files that were read; may be nil.
 	Sources *diag.Sources
 }
@@ -32,7 +36,7 @@ type Options struct {
 // inventory is nil when the list has errors. Cancelling ctx ends it between
 // files.
 func Load(ctx context.Context, sources []string, options Options) (*Inventory, diag.List) {
-	l := &loader{ctx: ctx, sources: options.Sources, hosts: map[string]*Host{}, groups: map[string]*Group{}}
+	l := &loader{ctx: ctx, vault: options.Vault, sources: options.Sources, hosts: map[string]*Host{}, groups: map[string]*Group{}}
 	if l.sources == nil {
 		l.sources = &diag.Sources{}
 	}
@@ -75,7 +79,9 @@ func (f folder) join(name string) folder {
 
 type loader struct {
 	ctx        context.Context //nolint:containedctx // lives as long as the call of Load
+	vault      *vault.Keyring
 	sources    *diag.Sources
+	learn      func(secret string) // takes the values of the file that is read, when it was encrypted
 	found      diag.List
 	hosts      map[string]*Host
 	hostOrder  []*Host
@@ -154,7 +160,9 @@ func (l *loader) source(source string) {
 		l.directory(source)
 		return
 	}
-	l.besideFolder(filepath.Dir(source))
+	if info.Mode().IsRegular() {
+		l.besideFolder(filepath.Dir(source))
+	}
 	l.file(source, info)
 }
 
@@ -218,7 +226,8 @@ func (l *loader) file(name string, info fs.FileInfo) {
 		return
 	}
 	at := diag.Range{File: name}
-	if !info.Mode().IsRegular() {
+	// A pipe is what the shell's <(…) gives; it can be read once, which is enough.
+	if mode := info.Mode(); !mode.IsRegular() && mode&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {
 		l.found.Add(diag.New(at, "the inventory is no regular file"))
 		return
 	}
@@ -227,26 +236,38 @@ func (l *loader) file(name string, info fs.FileInfo) {
 		l.found.Add(diag.Diagnostic{Range: at, Summary: "cannot be read: " + reason(err), Cause: err})
 		return
 	}
-	l.sources.Add(name, text)
+	if isProgram(text, uint32(info.Mode().Perm())) {
+		l.script(name)
+		return
+	}
+	plain, encrypted, err := l.vault.File(name, text)
 	switch {
-	case bytes.HasPrefix(text, []byte("#!")) && info.Mode()&0o111 != 0:
-		l.found.Add(diag.New(at, "not supported yet: executable inventories").
-			WithHint("save what it prints with --list to a .json file and use that"))
-	case isVault(text):
-		l.found.Add(vaultFinding(name))
-	case looksLikeYAML(name, text):
+	case err != nil:
+		l.found.AddError(at, err)
+	case bytes.HasPrefix(plain, []byte("#!")):
+		l.sources.Add(name, text)
+		l.found.Add(diag.New(at, "the inventory begins like a program, but may not be executed").WithHint("chmod +x " + name))
+	case looksLikeYAML(name, plain):
 		l.yaml(name, text)
+	case encrypted:
+		l.encryptedINI(name, plain)
 	default:
+		l.sources.Add(name, text)
 		l.ini(name, text)
 	}
 }
 
-func isVault(text []byte) bool { return bytes.HasPrefix(text, []byte("$ANSIBLE_VAULT")) }
-
-func vaultFinding(name string) diag.Diagnostic {
-	at := diag.Range{File: name, Start: diag.Pos{Line: 1, Column: 1}, End: diag.Pos{Line: 1, Column: 1}}
-	return diag.New(at, "not supported yet: this file is encrypted with ansible-vault").
-		WithHint("keep a decrypted copy outside of the repository and name that")
+// encryptedINI reads an INI file that was encrypted: its values are secret, and
+// findings keep only their place.
+func (l *loader) encryptedINI(name string, plain []byte) {
+	before := len(l.found)
+	l.learn = l.vault.Learn
+	l.ini(name, plain)
+	l.learn = nil
+	for i := range l.found[before:] {
+		d := &l.found[before+i]
+		*d = diag.Diagnostic{Range: d.Range, Severity: d.Severity, Summary: "what is encrypted here is no inventory (line and column are those of the decrypted text)", Hint: "rbdplay vault edit " + name}
+	}
 }
 
 // firstYAML matches the first line that says something in a YAML inventory: a
@@ -357,10 +378,18 @@ func (l *loader) addHostVar(h *Host, v *Variable) {
 		l.hostVars = map[*Host][]*Variable{}
 	}
 	l.hostVars[h] = append(l.hostVars[h], v)
+	l.learnValue(v)
+}
+
+func (l *loader) learnValue(v *Variable) {
+	if _, isTruth := v.Value.(bool); l.learn != nil && v.Value != nil && !isTruth {
+		l.learn(fmt.Sprint(v.Value))
+	}
 }
 
 func (l *loader) addGroupVar(g *Group, v *Variable) {
 	v.Group = g.Name
+	l.learnValue(v)
 	if v.Name != "ansible_group_priority" {
 		g.vars = append(g.vars, v)
 		return
@@ -423,7 +452,7 @@ func (l *loader) settleHost(h *Host) {
 
 // parse reads a YAML file; what is wrong with it is noted.
 func (l *loader) parse(name string, text []byte) *syntax.Node {
-	node, err := syntax.Parse(name, text)
+	node, err := l.vault.Parse(name, text, l.sources)
 	if err != nil {
 		l.found.AddError(diag.Range{File: name}, err)
 		return nil

@@ -25,6 +25,7 @@ type CopyArgs struct {
 	RemoteSrc     bool    `arg:"remote_src" default:"no" doc:"src is a path on the host."`
 	Force         bool    `arg:"force" default:"yes" doc:"Replace a dest of other content. With no, only what is missing is copied."`
 	Follow        bool    `arg:"follow" default:"no" doc:"Write through a dest that is a link. Otherwise a file takes the place of the link."`
+	Decrypt       bool    `arg:"decrypt" default:"yes" doc:"Decrypt files of the controller that are encrypted with ansible-vault. The controller does it."`
 	DirectoryMode *Mode   `arg:"directory_mode" doc:"Permission bits of directories that are made. Those that are there keep theirs."`
 	Checksum      string  `arg:"checksum" doc:"The SHA-1 or SHA-256 that the content must have, in hex; if it has not, nothing is written."`
 	WriteOptions

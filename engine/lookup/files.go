@@ -1,7 +1,6 @@
 package lookup
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,12 +54,14 @@ func (c *call) read(dir, name string) (string, File, error) {
 	if err != nil {
 		return "", f, err
 	}
-	data, err := fs.ReadFile(f.FS, f.Path)
+	asker, err := AskerOf(c.scope)
+	if err != nil {
+		return "", f, err
+	}
+	data, _, err := asker.Read(f)
 	switch {
 	case err != nil:
 		return "", f, fmt.Errorf("cannot read %s: %s", f.Display, reason(err))
-	case bytes.HasPrefix(data, []byte("$ANSIBLE_VAULT;")):
-		return "", f, fmt.Errorf("%s is encrypted: lookups of vault files are not supported yet", f.Display)
 	case !utf8.Valid(data):
 		return "", f, fmt.Errorf("%s is not text (UTF-8)", f.Display)
 	}

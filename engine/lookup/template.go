@@ -110,10 +110,12 @@ func (i included) ReadTemplate(_ context.Context, name string) (file, text strin
 	if err != nil {
 		return "", "", err
 	}
-	data, err := fs.ReadFile(f.FS, f.Path)
+	data, encrypted, err := i.asker.Read(f)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: cannot be read: %s", f.Display, reason(err))
 	}
-	i.asker.Note(f, data)
+	if !encrypted {
+		i.asker.Note(f, data)
+	}
 	return f.Display, string(data), nil
 }

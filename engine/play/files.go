@@ -113,11 +113,10 @@ func (t *Task) template(name string, at diag.Range) (*template.Template, File, e
 	if compiled, ok := l.templates[file.Display]; ok {
 		return compiled, file, nil
 	}
-	text, err := fs.ReadFile(file.FS, file.Path)
+	text, err := l.noted(file)
 	if err != nil {
-		return nil, file, diag.New(at, "%s: cannot be read: %s", file.Display, reason(err)).WithCause(err)
+		return nil, file, unreadable(file, at, err)
 	}
-	l.sources.Add(file.Display, text)
 	options := template.ForFiles(templateFiles{t.files})
 	compiled, err := template.Compile(l.env, string(text), diag.InText(file.Display, string(text)), options)
 	if err != nil {
@@ -139,12 +138,42 @@ func (f templateFiles) ReadTemplate(_ context.Context, name string) (file, text 
 		}
 		return "", "", err
 	}
-	data, err := fs.ReadFile(found.FS, found.Path)
+	data, err := f.search.loader.noted(found)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: cannot be read: %s", found.Display, reason(err))
 	}
-	f.search.loader.sources.Add(found.Display, data)
 	return found.Display, string(data), nil
+}
+
+// content reads a file of the controller, decrypted when it is a vault; its text
+// is then secret.
+func (l *loader) content(file File) (content []byte, encrypted bool, err error) {
+	raw, err := fs.ReadFile(file.FS, file.Path)
+	if err != nil {
+		return nil, false, err
+	}
+	content, encrypted, err = l.options.Vault.File(file.Display, raw)
+	if encrypted && err == nil {
+		l.options.Vault.Learn(string(content))
+	}
+	return content, encrypted, err
+}
+
+// noted is content whose text findings may quote, unless it was encrypted.
+func (l *loader) noted(file File) ([]byte, error) {
+	text, encrypted, err := l.content(file)
+	if err == nil && !encrypted {
+		l.sources.Add(file.Display, text)
+	}
+	return text, err
+}
+
+// unreadable is the finding for a file that cannot be read or decrypted.
+func unreadable(file File, at diag.Range, err error) diag.Diagnostic {
+	if d, ok := errors.AsType[diag.Diagnostic](err); ok {
+		return d
+	}
+	return diag.New(at, "%s: cannot be read: %s", file.Display, reason(err)).WithCause(err)
 }
 
 // later reads something while the playbook runs, one at a time.

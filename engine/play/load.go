@@ -19,6 +19,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/scope"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 	"github.com/rbdplay/rbdplay/engine/template"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -48,6 +49,8 @@ type Options struct {
 	RolesPath []string
 	// ExtraVars are the variables given with -e: names of imported files may use them.
 	ExtraVars map[string]any
+	// Vault has the passwords of encrypted files and values; nil has none.
+	Vault *vault.Keyring
 	// Sources remembers the files that were read; nil makes a new one.
 	Sources *diag.Sources
 }
@@ -205,8 +208,7 @@ func (l *loader) read(p location, at diag.Range) (*syntax.Node, bool) {
 		l.add(diag.New(at, "%s: cannot be read: %s", p.display, reason(err)).WithCause(err))
 		return nil, false
 	}
-	l.sources.Add(p.display, text)
-	node, err := syntax.Parse(p.display, text)
+	node, err := l.options.Vault.Parse(p.display, text, l.sources)
 	if err != nil {
 		l.addError(diag.Range{File: p.display}, err)
 		return nil, false

@@ -56,6 +56,7 @@ type Node struct {
 	Quoted  bool    // a scalar in quotes or in a block (| or >): always a string
 	Items   []*Node // of a Sequence
 	Entries []Entry // of a Mapping, in the order of the file, keys unique
+	Secret  bool    // it was encrypted: no message shows its text
 
 	value   any // a scalar's resolved value
 	content int // byte offset in the source where a scalar's text begins
@@ -81,7 +82,7 @@ func (n *Node) Errorf(format string, args ...any) diag.Diagnostic {
 // wants is the finding "expected …, found …".
 func (n *Node) wants(what string) diag.Diagnostic {
 	found := n.Kind.String()
-	if n.IsScalar() && n.Kind != Null && n.Tag != TagVault {
+	if n.IsScalar() && n.Kind != Null && n.Tag != TagVault && !n.Secret {
 		found += fmt.Sprintf(" (%s)", clip(n.Text))
 	}
 	return n.Errorf("expected %s, found %s", what, found)

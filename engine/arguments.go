@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -161,7 +162,20 @@ func (x *execution) keywords(ctx context.Context, s *scope.Scope, kindSaid bool,
 			}
 		}
 	}
+	x.Defaults.fill(c, kindSaid || kind != "")
 	return nil
+}
+
+// fill fills in what neither variables nor keywords say.
+func (d Defaults) fill(c *inventory.Connection, kindSaid bool) {
+	if !kindSaid && d.Connection != "" {
+		c.Kind = d.Connection
+	}
+	if c.Become == nil && d.Become {
+		c.Become = &d.Become
+	}
+	c.BecomeUser = cmp.Or(c.BecomeUser, d.BecomeUser)
+	c.BecomeMethod = cmp.Or(c.BecomeMethod, d.BecomeMethod)
 }
 
 // prepareOption puts what an argument names in its place: the content of a file

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/modules/sys"
 	"github.com/rbdplay/rbdplay/modules/sys/systest"
-	"testing/fstest"
 )
 
 // jobs does a job on a host in memory, in this process. A job is not done before

@@ -42,11 +42,22 @@ type Options struct {
 	// Prompt asks a person for a variable of vars_prompt, before any host is
 	// contacted and one at a time. ErrNobodyToAsk makes the default count; any other
 	// error prevents the run. nil means that there is nobody to ask.
-	Prompt  func(ctx context.Context, request PromptRequest) (string, error)
+	Prompt func(ctx context.Context, request PromptRequest) (string, error)
+	// Defaults are what the command line and the configuration say for tasks that
+	// neither variables nor keywords tell otherwise.
+	Defaults Defaults
 	// Vault has the passwords of what is encrypted on the controller; what it opens
 	// is hidden by value. It is the one that the playbook was loaded with.
 	Vault   *vault.Keyring
 	Secrets []string // further texts that no event may show; passwords in variables are known
+}
+
+// Defaults say how to reach hosts where nothing else does.
+type Defaults struct {
+	Connection   inventory.Kind // "" is ssh
+	Become       bool
+	BecomeUser   string
+	BecomeMethod string
 }
 
 // Target is a host to connect to.

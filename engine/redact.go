@@ -10,6 +10,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/event"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -31,6 +32,17 @@ type redactor struct {
 	sink     event.Sink
 	secrets  []string
 	replacer *strings.Replacer
+}
+
+// Hide replaces in a text what a keyring has opened so far: for texts that do not
+// come as events. A nil keyring hides nothing.
+func Hide(keyring *vault.Keyring, text string) string {
+	r := &redactor{}
+	keyring.Each(r.add)
+	if r.replacer == nil {
+		return text
+	}
+	return r.text(text)
 }
 
 // addAll makes every text in a value known as a secret.

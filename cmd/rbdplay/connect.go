@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/rbdplay/rbdplay/engine"
 	"github.com/rbdplay/rbdplay/engine/agent"
@@ -38,10 +39,11 @@ type connector struct {
 // connectionFlags are what the command line says for hosts whose variables do
 // not say it themselves.
 type connectionFlags struct {
-	user, privateKey, commonArgs string
-	hostKeys                     string
-	password, becomePassword     transport.Secret
-	environment                  ssh.Environment
+	user, privateKey, commonArgs, extraArgs string
+	hostKeys                                string
+	timeout                                 int // seconds; 0 is the default
+	password, becomePassword                transport.Secret
+	environment                             ssh.Environment
 }
 
 // secrets are the texts that must never be shown.
@@ -250,6 +252,9 @@ func (c *connector) config(t engine.Target) (ssh.Config, error) {
 		Password: transport.NewSecret(v.Password), Environment: c.flags.environment,
 		StrictHostKeyChecking: ssh.HostKeyChecking(c.flags.hostKeys),
 	}
+	if config.Timeout == 0 {
+		config.Timeout = time.Duration(c.flags.timeout) * time.Second
+	}
 	if config.Address == t.Host {
 		config.Address = "" // the ssh configuration may know it by another
 	}
@@ -269,7 +274,7 @@ func (c *connector) config(t engine.Target) (ssh.Config, error) {
 	if key != "" {
 		config.KeyFiles = []string{expandHome(key, c.flags.environment.Home)}
 	}
-	for _, args := range []string{c.flags.commonArgs, v.CommonArgs, v.ExtraArgs} {
+	for _, args := range []string{c.flags.commonArgs, c.flags.extraArgs, v.CommonArgs, v.ExtraArgs} {
 		if err := config.ApplyArgs(args); err != nil {
 			return config, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -17,6 +18,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/expression"
 	"github.com/rbdplay/rbdplay/engine/lookup"
 	"github.com/rbdplay/rbdplay/engine/play"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/inventory"
 	"github.com/rbdplay/rbdplay/modules"
 )
@@ -33,6 +35,7 @@ the hosts of its plays. All faults are shown at once. No host is contacted.
 		Args:              wants("PLAYBOOK"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(c *cobra.Command, args []string) error {
+			f.isSet = c.Flags().Changed
 			return f.validate(c.Context(), s, args[0])
 		},
 	}
@@ -67,6 +70,7 @@ type loaded struct {
 	sources   *diag.Sources
 	extra     map[string]any
 	reload    func(ctx context.Context) (*inventory.Inventory, error)
+	vault     *vault.Keyring
 
 	environment *expression.Environment
 }
@@ -78,19 +82,26 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	if l.registry, err = modules.All(); err != nil {
 		return nil, err
 	}
+	if err := f.configure(s); err != nil {
+		return nil, err
+	}
+	if l.vault, err = f.vault.keyring(ctx, s, f.settings); err != nil {
+		return nil, err
+	}
+	s.hide = l.vault
 	found := f.faults()
 	var faults diag.List
-	l.extra, faults = readExtraVars(f.extraVars, l.sources)
+	l.extra, faults = readExtraVars(f.extraVars, l.sources, l.vault)
 	found = append(found, faults...)
 	source, folder, err := findPlaybook(name)
 	if err != nil {
 		found.AddError(diag.Range{}, err)
 	} else {
-		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), ExtraVars: l.extra, Sources: l.sources})
+		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), ExtraVars: l.extra, Sources: l.sources, Vault: l.vault, RolesPath: f.rolesPath()})
 		found = append(found, faults...)
 	}
 	load := func(ctx context.Context) (*inventory.Inventory, diag.List) {
-		return inventory.Load(ctx, f.inventories, inventory.Options{Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
+		return inventory.Load(ctx, f.inventories, inventory.Options{Vault: l.vault, Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})
 	}
 	l.inventory, faults = load(ctx)
 	l.reload = func(ctx context.Context) (*inventory.Inventory, error) {
@@ -105,7 +116,11 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 func report(s *streams, found diag.List, sources *diag.Sources) error {
 	found.Sort()
 	for _, d := range found {
-		if err := diag.Format(s.err, d, sources, isColored(s.err)); err != nil {
+		var text strings.Builder
+		if err := diag.Format(&text, d, sources, isColored(s.err)); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(s.err, engine.Hide(s.hide, text.String())); err != nil {
 			return err
 		}
 	}

@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rbdplay/rbdplay/engine/agent"
+	"github.com/rbdplay/rbdplay/engine/vault"
 	"github.com/rbdplay/rbdplay/modules"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -30,9 +32,10 @@ func main() {
 
 // run is main with its surroundings passed in, for tests. It returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := interruptible(stderr)
+	s := &streams{in: stdin, out: stdout, err: stderr}
+	ctx, stop := interruptible(s)
 	defer stop()
-	root := newRoot(&streams{in: stdin, out: stdout, err: stderr})
+	root := newRoot(s)
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -69,7 +72,7 @@ func runJob(order io.Reader, stderr io.Writer) int {
 
 // interruptible gives a context that the first SIGINT or SIGTERM ends; a second
 // one ends the program.
-func interruptible(stderr io.Writer) (context.Context, func()) {
+func interruptible(s *streams) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -79,9 +82,10 @@ func interruptible(stderr io.Writer) (context.Context, func()) {
 		if _, open := <-signals; !open {
 			return
 		}
-		fmt.Fprintln(stderr, "\ninterrupted: ending what runs; once more to leave it")
+		fmt.Fprintln(s.err, "\ninterrupted: ending what runs; once more to leave it")
 		cancel()
 		if _, open := <-signals; open {
+			s.leave()
 			os.Exit(exitInterrupted)
 		}
 	}()
@@ -97,6 +101,31 @@ func interruptible(stderr io.Writer) (context.Context, func()) {
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+
+	hide    *vault.Keyring // what it opened is not shown; nil is nothing
+	mu      sync.Mutex
+	leaving func() // see whenLeaving
+}
+
+// whenLeaving has f called when a second signal ends the program at once; forget
+// takes that back.
+func (s *streams) whenLeaving(f func()) (forget func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = f
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.leaving = nil
+	}
+}
+
+func (s *streams) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.leaving != nil {
+		s.leaving()
+	}
 }
 
 func newRoot(s *streams) *cobra.Command {
@@ -116,6 +145,6 @@ The main job, a highly available Rainbond 3.6 cluster of three nodes:
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(s), newDrill(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVersion(s))
+	root.AddCommand(newRun(s), newDrill(s), newValidate(s), newInit(s), newList(s), newExport(s), newDoc(s), newVars(s), newVault(s), newVersion(s))
 	return root
 }

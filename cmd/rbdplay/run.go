@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/config"
 	"github.com/rbdplay/rbdplay/cmd/rbdplay/view"
 	"github.com/rbdplay/rbdplay/engine"
 	"github.com/rbdplay/rbdplay/engine/diag"
@@ -17,6 +18,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/transport"
 	"github.com/rbdplay/rbdplay/engine/transport/ssh"
+	"github.com/rbdplay/rbdplay/inventory"
 )
 
 // runFlags are the flags of run; validate has some of them.
@@ -29,6 +31,12 @@ type runFlags struct {
 	syntaxCheck                            bool
 	listing                                listing
 	connection                             connectionFlags
+	vault                                  vaultFlags
+	become                                 engine.Defaults
+	connectionKind                         string
+
+	settings *config.Config
+	isSet    func(flag string) bool // reports whether the command line has the flag
 }
 
 func newRun(s *streams) *cobra.Command {
@@ -48,6 +56,7 @@ shadow of each host: the same code, and nothing is changed.
 		Args:              wants("PLAYBOOK"),
 		ValidArgsFunction: completeEmbedded,
 		RunE: func(c *cobra.Command, args []string) error {
+			f.isSet = c.Flags().Changed
 			return f.run(c.Context(), s, args[0])
 		},
 	}
@@ -72,6 +81,11 @@ shadow of each host: the same code, and nothing is changed.
 // addConnection adds the flags of how to reach hosts.
 func (f *runFlags) addConnection(c *cobra.Command) {
 	flags := c.Flags()
+	flags.BoolVarP(&f.become.Become, "become", "b", false, "become another user where no variable or keyword says otherwise")
+	flags.StringVar(&f.become.BecomeUser, "become-user", "", "the `user` to become (root)")
+	flags.StringVar(&f.become.BecomeMethod, "become-method", "", "how to become that user (sudo)")
+	flags.StringVarP(&f.connectionKind, "connection", "c", "", "ssh or local, where no variable or keyword says otherwise")
+	flags.IntVarP(&f.connection.timeout, "timeout", "T", 0, "`seconds` to wait for a connection")
 	flags.StringVarP(&f.connection.user, "user", "u", "", "log in as this `user` where no variable says otherwise")
 	flags.StringVar(&f.connection.privateKey, "private-key", "", "log in with the key in this `file`")
 	flags.StringVar(&f.connection.commonArgs, "ssh-common-args", "", "options of ssh, such as '-o ProxyJump=gate'")
@@ -85,6 +99,7 @@ func (f *runFlags) addCommon(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringArrayVarP(&f.inventories, "inventory", "i", nil, "inventory `file`, folder or list a,b, (may be given again)")
 	flags.StringArrayVarP(&f.extraVars, "extra-vars", "e", nil, "variables: key=value, @file, or a mapping in YAML or JSON (may be given again)")
+	f.vault.add(c)
 	flags.StringSliceVarP(&f.tags, "tags", "t", nil, "only tasks with one of these tags")
 	flags.StringSliceVar(&f.skipTags, "skip-tags", nil, "no task with one of these tags")
 }
@@ -132,7 +147,7 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 func (f *runFlags) options(s *streams, l *loaded) engine.Options {
 	return engine.Options{
 		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Environment: l.environment, Check: f.check, Diff: f.diff,
-		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ExtraVars: l.extra, Selection: f.selection(),
+		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ExtraVars: l.extra, Vault: l.vault, Defaults: f.become, Selection: f.selection(),
 		Sink: view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
 	}
 }
@@ -148,6 +163,14 @@ func (f *runFlags) faults() diag.List {
 	if f.output != "" && f.output != "human" && f.output != "jsonl" {
 		refuse("output", "wants human or jsonl, not %q", f.output)
 	}
+	if f.connectionKind != "" {
+		kind, err := inventory.ParseKind(f.connectionKind)
+		found.AddError(diag.Range{File: "--connection"}, err)
+		f.become.Connection = kind
+	}
+	if f.connection.timeout < 0 {
+		refuse("timeout", "wants seconds, not %d", f.connection.timeout)
+	}
 	if f.forks < 0 {
 		refuse("forks", "wants a number of hosts, or 0 for all at once, not %d", f.forks)
 	}
@@ -155,7 +178,7 @@ func (f *runFlags) faults() diag.List {
 		refuse("host-key-checking", "wants yes or accept-new, not %q", how)
 	}
 	if key := f.connection.privateKey; key != "" {
-		_, err := os.Stat(key)
+		_, err := os.Stat(expandHome(key, os.Getenv("HOME")))
 		found.AddError(diag.Range{File: "--private-key"}, err)
 	}
 	found.AddError(diag.Range{File: "--ssh-common-args"}, new(ssh.Config).ApplyArgs(f.connection.commonArgs))
@@ -211,17 +234,11 @@ func (f *runFlags) askPasswords(s *streams) error {
 		if !ask.wanted {
 			continue
 		}
-		file, ok := s.in.(*os.File)
-		if !ok || !term.IsTerminal(int(file.Fd())) {
-			return errors.New("a password was to be asked for, but standard input is no terminal")
-		}
-		fmt.Fprint(s.err, ask.prompt)
-		text, err := term.ReadPassword(int(file.Fd()))
-		fmt.Fprintln(s.err)
+		text, err := s.askSecret(ask.prompt)
 		if err != nil {
 			return err
 		}
-		*ask.into = transport.NewSecret(string(text))
+		*ask.into = transport.NewSecret(text)
 	}
 	return nil
 }

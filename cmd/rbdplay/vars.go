@@ -10,7 +10,7 @@ import (
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/engine/scope"
-	"github.com/rbdplay/rbdplay/engine/syntax"
+	"github.com/rbdplay/rbdplay/engine/vault"
 )
 
 // inExtraVars is the place of what -e itself says. Its text is not shown: it may
@@ -19,16 +19,16 @@ var inExtraVars = diag.Range{File: "--extra-vars"}
 
 // readExtraVars reads what -e was given: key=value pairs, @file, or a mapping in
 // YAML or JSON. Later ones win.
-func readExtraVars(given []string, sources *diag.Sources) (map[string]any, diag.List) {
+func readExtraVars(given []string, sources *diag.Sources, keys *vault.Keyring) (map[string]any, diag.List) {
 	all := map[string]any{}
 	var found diag.List
 	for _, text := range given {
 		var err error
 		switch trimmed := strings.TrimSpace(text); {
 		case strings.HasPrefix(text, "@"):
-			err = addVarsFile(all, text[1:], sources)
+			err = addVarsFile(all, text[1:], sources, keys)
 		case strings.HasPrefix(trimmed, "{") && !strings.HasPrefix(trimmed, "{{"):
-			err = addMapping(all, inExtraVars.File, []byte(text))
+			err = addMapping(all, inExtraVars.File, []byte(text), nil, keys)
 		default:
 			var values map[string]string
 			values, err = play.KeyValues(text)
@@ -46,17 +46,16 @@ func readExtraVars(given []string, sources *diag.Sources) (map[string]any, diag.
 	return all, found
 }
 
-func addVarsFile(all map[string]any, file string, sources *diag.Sources) error {
+func addVarsFile(all map[string]any, file string, sources *diag.Sources, keys *vault.Keyring) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	sources.Add(file, data)
-	return addMapping(all, file, data)
+	return addMapping(all, file, data, sources, keys)
 }
 
-func addMapping(all map[string]any, name string, text []byte) error {
-	node, err := syntax.Parse(name, text)
+func addMapping(all map[string]any, name string, text []byte, sources *diag.Sources, keys *vault.Keyring) error {
+	node, err := keys.Parse(name, text, sources)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (c *call) read(dir, name string) (string, File, error) {
 	if err != nil {
 		return "", f, err
 	}
-	data, _, err := asker.Read(f)
+	data, err := asker.Read(f)
 	switch {
 	case err != nil:
 		return "", f, fmt.Errorf("cannot read %s: %s", f.Display, reason(err))

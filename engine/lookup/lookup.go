@@ -56,10 +56,11 @@ type Asker interface {
 	// nor when no task asks.
 	Writes(ctx context.Context, scope expression.Scope) (bool, error)
 	// Note remembers the text of a file, so that findings can show its lines.
+	// A file that was encrypted is passed over.
 	Note(f File, text []byte)
 	// Read gives a file's content, decrypted when it is a vault; what was encrypted
 	// is hidden by value from then on.
-	Read(f File) (content []byte, encrypted bool, err error)
+	Read(f File) ([]byte, error)
 }
 
 // AskerOf finds out who asks. The error says that nobody does.

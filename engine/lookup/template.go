@@ -110,12 +110,10 @@ func (i included) ReadTemplate(_ context.Context, name string) (file, text strin
 	if err != nil {
 		return "", "", err
 	}
-	data, encrypted, err := i.asker.Read(f)
+	data, err := i.asker.Read(f)
 	if err != nil {
 		return "", "", fmt.Errorf("%s: cannot be read: %s", f.Display, reason(err))
 	}
-	if !encrypted {
-		i.asker.Note(f, data)
-	}
+	i.asker.Note(f, data)
 	return f.Display, string(data), nil
 }

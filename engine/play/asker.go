@@ -68,9 +68,9 @@ func (a *asker) Writes(ctx context.Context, s expression.Scope) (bool, error) {
 
 // Note implements lookup.Asker.
 // Read implements lookup.Asker.
-func (a *asker) Read(f lookup.File) ([]byte, bool, error) { return a.files.loader.content(f) }
+func (a *asker) Read(f lookup.File) ([]byte, error) { return a.files.loader.content(f) }
 
-func (a *asker) Note(f lookup.File, text []byte) { a.files.loader.sources.Add(f.Display, text) }
+func (a *asker) Note(f lookup.File, text []byte) { a.files.loader.note(f, text) }
 
 // unasked is a scope for which another one asks.
 type unasked struct {

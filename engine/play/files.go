@@ -147,25 +147,32 @@ func (f templateFiles) ReadTemplate(_ context.Context, name string) (file, text 
 
 // content reads a file of the controller, decrypted when it is a vault; its text
 // is then secret.
-func (l *loader) content(file File) (content []byte, encrypted bool, err error) {
+func (l *loader) content(file File) ([]byte, error) {
 	raw, err := fs.ReadFile(file.FS, file.Path)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	content, encrypted, err = l.options.Vault.File(file.Display, raw)
+	content, encrypted, err := l.options.Vault.File(file.Display, raw)
 	if encrypted && err == nil {
 		l.options.Vault.Learn(string(content))
+		l.encrypted.Store(file.Display, true)
 	}
-	return content, encrypted, err
+	return content, err
 }
 
 // noted is content whose text findings may quote, unless it was encrypted.
 func (l *loader) noted(file File) ([]byte, error) {
-	text, encrypted, err := l.content(file)
-	if err == nil && !encrypted {
-		l.sources.Add(file.Display, text)
+	text, err := l.content(file)
+	if err == nil {
+		l.note(file, text)
 	}
 	return text, err
+}
+
+func (l *loader) note(file File, text []byte) {
+	if _, secret := l.encrypted.Load(file.Display); !secret {
+		l.sources.Add(file.Display, text)
+	}
 }
 
 // unreadable is the finding for a file that cannot be read or decrypted.

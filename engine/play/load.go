@@ -111,7 +111,8 @@ type loader struct {
 	lastID    int
 	pending   []pendingNotify
 
-	mu sync.Mutex
+	encrypted sync.Map // names of files whose content was a vault
+	mu        sync.Mutex
 }
 
 // pendingNotify is a notification whose handlers may be read only later.

@@ -125,6 +125,19 @@ func (k *Keyring) Learn(secret string) {
 	}
 }
 
+// Each visits every secret learned so far.
+func (k *Keyring) Each(f func(secret string)) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	learned := slices.Clone(k.learned)
+	k.mu.Unlock()
+	for _, secret := range learned {
+		f(secret)
+	}
+}
+
 // Listen calls f with every secret learned so far and, until the next call of
 // Listen, with each that comes; nil ends that. f must not use the keyring.
 func (k *Keyring) Listen(f func(secret string)) {

@@ -49,7 +49,7 @@ func (e *FormatError) Error() string {
 
 // envelope is a vault taken apart.
 type envelope struct {
-	id                  string // of format 1.2; "" in 1.1
+	id                    string // of format 1.2; "" in 1.1
 	salt, sum, enciphered []byte
 }
 

@@ -129,7 +129,7 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 		t.Error("an inventory came of nothing")
 	}
 	text := fmt.Sprint(found.Unwrap())
-	for _, want := range []string{"inventory hosts: no such file", `"hosts,"`, "not supported yet: executable inventories"} {
+	for _, want := range []string{"inventory hosts: no such file", `"hosts,"`, "executable inventory ended with exit status 3: bad luck"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %s", want, text)
 		}

@@ -75,7 +75,7 @@ type loaded struct {
 	environment *expression.Environment
 }
 
-// load reads and checks everything; faults are printed, all of them.
+// load reads and checks everything; without a name it reads no playbook. Faults are printed, all of them.
 func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, error) {
 	l := &loaded{sources: &diag.Sources{}, environment: lookup.Environment(controller{})}
 	var err error
@@ -93,12 +93,18 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	var faults diag.List
 	l.extra, faults = readExtraVars(f.extraVars, l.sources, l.vault)
 	found = append(found, faults...)
-	source, folder, err := findPlaybook(name)
-	if err != nil {
-		found.AddError(diag.Range{}, err)
-	} else {
-		l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{Environment: l.environment, Disk: os.DirFS("/"), ExtraVars: l.extra, Sources: l.sources, Vault: l.vault, RolesPath: f.rolesPath()})
-		found = append(found, faults...)
+	var source play.Source
+	var folder fs.FS
+	if name != "" {
+		source, folder, err = findPlaybook(name)
+		if err != nil {
+			found.AddError(diag.Range{}, err)
+		} else {
+			l.playbook, _, faults = play.Load(ctx, source, l.registry, play.Options{
+				Environment: l.environment, Disk: os.DirFS("/"), ExtraVars: l.extra, Sources: l.sources, Vault: l.vault, RolesPath: f.rolesPath(),
+			})
+			found = append(found, faults...)
+		}
 	}
 	load := func(ctx context.Context) (*inventory.Inventory, diag.List) {
 		return inventory.Load(ctx, f.inventories, inventory.Options{Vault: l.vault, Playbook: folder, PlaybookName: path.Dir(source.Display), Sources: l.sources})

@@ -151,7 +151,7 @@ func TestLookups(t *testing.T) {
 		{`lookup('file', 'nope')`, `error: t.yml:1:1: lookup(): file: there is no file nope; looked for it`},
 		{`lookup('file', 'nope', errors='ignore')`, `None`},
 		{`query('file', 'nope', errors='ignore')`, `[]`},
-		{`lookup('file', 'vault.txt')`, `error: t.yml:1:1: lookup(): file: site/files/vault.txt is encrypted: lookups of vault files are not supported yet`},
+		{`lookup('file', 'vault.txt')`, `error: t.yml:1:1: lookup(): file: VAULTERR`},
 		{`lookup('file', 'binary')`, `error: t.yml:1:1: lookup(): file: site/files/binary is not text (UTF-8)`},
 		{`lookup('file', n)`, `error: t.yml:1:1: lookup(): file: wants names of files, not 2`},
 		{`lookup('file', later)`, `unknown: r`},

@@ -120,7 +120,7 @@ func report(inv *Inventory, found diag.List, sources *diag.Sources) string {
 
 func TestSourcesThatCannotBeRead(t *testing.T) {
 	t.Chdir(t.TempDir())
-	write(t, "run.sh", "#!/bin/sh\n")
+	write(t, "run.sh", "#!/bin/sh\necho bad luck >&2\nexit 3\n")
 	if err := os.Chmod("run.sh", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +132,37 @@ func TestSourcesThatCannotBeRead(t *testing.T) {
 	for _, want := range []string{"inventory hosts: no such file", `"hosts,"`, "executable inventory ended with exit status 3: bad luck"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in %s", want, text)
+		}
+	}
+}
+
+func TestExecutableInventories(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, body := range map[string]string{
+		"meta":   `[ "$1" = --list ] || exit 9; echo '{"web": {"hosts": ["a", "b"], "vars": {"x": 1}, "children": ["sub"]}, "sub": ["c"], "_meta": {"hostvars": {"a": {"y": "\ud83d\ude00"}, "nobody": {"z": 1}}}}'`,
+		"single": `case "$1" in --list) echo '{"web": ["a", "b"]}' ;; --host) echo "{\"me\": \"$2\"}" ;; esac`,
+		"broken": `echo '{"web": [}'`,
+		"silent": `exit 0`,
+	} {
+		write(t, name, "#!/bin/sh\n"+body+"\n")
+		if err := os.Chmod(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string][]string{
+		"meta":   {"a in web\n", "  x = 1 (layer 3, group web, meta --list:1:", "  y = \"😀\" (layer 8, meta --list:1:", "c in sub, web\n"},
+		"single": {"  me = \"a\" (layer 8, single --host a:1:2)", "  me = \"b\" (layer 8, single --host b:1:2)"},
+		"broken": {"broken --list:1:10: error: the executable inventory prints no JSON"},
+		"silent": {},
+	} {
+		got := report(load(t, []string{name}))
+		for _, part := range want {
+			if !strings.Contains(got, part) {
+				t.Errorf("%s: %q is not in\n%s", name, part, got)
+			}
+		}
+		if strings.Contains(got, "nobody") {
+			t.Errorf("%s: a host that is in no group is there:\n%s", name, got)
 		}
 	}
 }

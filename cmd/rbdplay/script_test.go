@@ -157,7 +157,7 @@ func mode(ts *testscript.TestScript, neg bool, args []string) {
 
 // Every command says what its exit codes mean.
 func TestEveryHelpHasTheExitCodes(t *testing.T) {
-	for _, command := range []string{"", "run", "init", "list", "export", "validate", "doc", "version"} {
+	for _, command := range []string{"", "run", "init", "list", "export", "validate", "doc", "version", "vars", "vault", "vault encrypt", "vault decrypt", "vault view", "vault edit", "vault create", "vault rekey", "vault encrypt-string"} {
 		var out, errs bytes.Buffer
 		args := append(strings.Fields(command), "--help")
 		if code := run(args, strings.NewReader(""), &out, &errs); code != exitFine {

@@ -19,6 +19,9 @@ func (f *runFlags) configure(s *streams) error {
 	for _, warning := range f.settings.Warnings {
 		fmt.Fprintln(s.err, "warning:", warning)
 	}
+	if f.isSet == nil { // a command that has none of these flags
+		f.isSet = func(string) bool { return false }
+	}
 	get := f.settings.Get
 	if len(f.inventories) == 0 {
 		for _, source := range get("inventory").Paths(",") {

@@ -123,6 +123,36 @@ func TestOneConnection(t *testing.T) {
 	}
 }
 
+// What x/crypto/ssh needs to dial with a key that is right at once: versions,
+// key exchange with the host key, the service, the key. A further key that an
+// agent or a default file offers must not cost a turn, so a named one comes first.
+func TestDialTakesTheFewestRoundTrips(t *testing.T) {
+	const fewest = 6
+	s, c := fixture(t, transporttest.SSHOptions{})
+	connect(t, c)
+	if got := s.Counts().Turns; got != fewest {
+		t.Errorf("%d round trips to dial, want %d", got, fewest)
+	}
+	_, other := transporttest.NewKey(t)
+	s, c = fixture(t, transporttest.SSHOptions{})
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, ".ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, ".ssh", "id_ed25519"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Environment.Home = home
+	connect(t, c)
+	if got := s.Counts().Turns; got != fewest {
+		t.Errorf("%d round trips with a default key beside the named one, want %d", got, fewest)
+	}
+}
+
 func TestHostKeys(t *testing.T) {
 	t.Run("unknown", func(t *testing.T) {
 		s, c := fixture(t, transporttest.SSHOptions{})

@@ -1,0 +1,49 @@
+package agent
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/modules"
+)
+
+// The frame codec, both ways: a task with a loop of 100, and the outcomes of it.
+func BenchmarkFrames(b *testing.B) {
+	items := make([]map[string]any, 100)
+	for i := range items {
+		items[i] = map[string]any{"path": "/etc/app.conf", "regexp": fmt.Sprintf("^key%d=", i), "line": fmt.Sprintf("key%d=value", i), "create": true}
+	}
+	done := outcome{Item: 1, Outcome: modules.Outcome{
+		Status:  modules.Changed,
+		Changes: []change.Change{{Target: "/etc/app.conf", Action: change.Update, Field: "content", Before: change.Text("a\nb\n"), After: change.Text("a\nc\n")}},
+		Result:  modules.Result{"changed": true, "path": "/etc/app.conf", "msg": "line replaced", "lines": []any{"a", "b"}},
+	}}
+	for name, m := range map[string]*message{
+		"task of 100": {ID: 1, Task: &Task{Module: "lineinfile", Items: items}},
+		"outcome":     {ID: 1, Outcome: &done},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var wire bytes.Buffer
+			b.ReportAllocs()
+			for b.Loop() {
+				wire.Reset()
+				body, err := encode(m)
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(len(body)))
+				if err := writeFrames(&wire, body); err != nil {
+					b.Fatal(err)
+				}
+				if body, err = readFrames(&wire); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := decode(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -30,7 +30,7 @@ func (x *execution) fetch(ctx context.Context, h *host, it *item, args map[strin
 	if err != nil {
 		return modules.Outcome{}, err
 	}
-	runner, err := x.connect(ctx, x.doer(h, it), it.scope)
+	runner, err := x.connect(it.life, x.doer(h, it), it.scope)
 	if err != nil {
 		return modules.Outcome{}, err
 	}

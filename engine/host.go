@@ -80,6 +80,7 @@ type link struct {
 	busy   chan struct{}
 	runner agent.Runner
 	err    error
+	giveUp context.CancelFunc // of a connection that was renewed
 }
 
 func newLinks(connector Connector, contents *contents, emit func(event.Event)) *links {
@@ -171,7 +172,12 @@ func (l *links) close() {
 	var wait sync.WaitGroup
 	for _, one := range l.all {
 		if one.runner != nil {
-			wait.Go(func() { _ = one.runner.Close() }) // the run is over; its result stands
+			wait.Go(func() {
+				_ = one.runner.Close() // the run is over; its result stands
+				if one.giveUp != nil {
+					one.giveUp()
+				}
+			})
 		}
 	}
 	wait.Wait()

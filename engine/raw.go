@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
@@ -17,6 +18,9 @@ func (x *execution) raw(ctx context.Context, h *host, it *item, args map[string]
 	target, err := x.target(ctx, x.doer(h, it), it.scope)
 	if err != nil {
 		return modules.Outcome{}, err
+	}
+	if c := target.Connection; target.Become != "" && (c.BecomeMethod != "" && c.BecomeMethod != "sudo" || c.BecomeExe != "" || c.BecomeFlags != "") {
+		return modules.Outcome{}, diag.New(x.task.Range, "raw can become another user by plain sudo only, without become_exe and become_flags")
 	}
 	run := change.Change{Target: "raw " + a.Cmd, Action: change.Run}
 	x.announce(h, it, run)

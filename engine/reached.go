@@ -37,7 +37,7 @@ func (x *execution) controlReached(ctx context.Context, h *host, it *item, args 
 		return err
 	}
 	defer cancel()
-	it.begun = nil
+	it.begun, it.life = nil, ctx
 	if it.outcome, err = do(limited, h, it, args); err != nil && limited.Err() != nil {
 		it.outcome, err = modules.Outcome{Status: modules.Failed, Message: interruption(limited)}, nil
 	}

@@ -16,6 +16,7 @@ import (
 
 // patience is how a host is waited for.
 type patience struct {
+	life                   context.Context //nolint:containedctx // of the connection that is made in the end
 	target                 Target
 	whole, single, between float64 // seconds: for all tries, for one, between two
 }
@@ -38,7 +39,7 @@ func (x *execution) waitForConnection(ctx context.Context, h *host, it *item, ar
 		return err
 	}
 	if it.check { // the connection that there is holds the shadow
-		runner, err := x.links.get(ctx, target)
+		runner, err := x.links.get(it.life, target)
 		if err == nil {
 			err = ping(ctx, runner)
 		}
@@ -51,7 +52,7 @@ func (x *execution) waitForConnection(ctx context.Context, h *host, it *item, ar
 	if err := rest(ctx, a.Delay); err != nil {
 		return modules.Outcome{}, err
 	}
-	if err := x.reach(ctx, patience{target, a.Timeout, a.ConnectTimeout, a.Sleep}, ping); err != nil {
+	if err := x.reach(ctx, patience{it.life, target, a.Timeout, a.ConnectTimeout, a.Sleep}, ping); err != nil {
 		return failedWith(modules.Result{"elapsed": since(began)}, "timed out waiting for the connection: %v", err), ctx.Err()
 	}
 	return modules.Outcome{Status: modules.OK, Result: modules.Result{"elapsed": since(began)}}, nil
@@ -77,7 +78,7 @@ func (x *execution) reach(ctx context.Context, p patience, try func(context.Cont
 func (x *execution) reachOnce(ctx context.Context, p patience, try func(context.Context, agent.Runner) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.single*float64(time.Second)))
 	defer cancel()
-	runner, err := x.links.renew(ctx, p.target)
+	runner, err := x.links.renew(ctx, p.life, p.target)
 	if err != nil {
 		return err
 	}
@@ -85,8 +86,9 @@ func (x *execution) reachOnce(ctx context.Context, p patience, try func(context.
 }
 
 // renew gives up what connections there are to target's host and makes a new one.
-// Unlike get, one that fails may be tried again.
-func (l *links) renew(ctx context.Context, target Target) (agent.Runner, error) {
+// Unlike get, one that fails may be tried again. ctx ends the trying; the
+// connection lives as long as life.
+func (l *links) renew(ctx, life context.Context, target Target) (agent.Runner, error) {
 	l.connector.Forget(target) // first: an agent behind a dead connection cannot be told to end
 	mine := l.link(target)
 	for _, one := range l.ofHost(target.Host) {
@@ -98,7 +100,10 @@ func (l *links) renew(ctx context.Context, target Target) (agent.Runner, error) 
 		if one.runner != nil {
 			_ = one.runner.Close() // its connection has been closed
 		}
-		one.runner, one.err = nil, nil
+		if one.giveUp != nil {
+			one.giveUp()
+		}
+		one.runner, one.err, one.giveUp = nil, nil, nil
 		<-one.busy
 	}
 	select {
@@ -107,11 +112,19 @@ func (l *links) renew(ctx context.Context, target Target) (agent.Runner, error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	runner, _, err := l.connector.Connect(ctx, target, l.contents)
-	if err == nil {
-		mine.runner = runner
+	whole, giveUp := context.WithCancel(life)
+	stop := context.AfterFunc(ctx, giveUp)
+	runner, _, err := l.connector.Connect(whole, target, l.contents)
+	if err != nil || !stop() { // given up while it was made
+		giveUp()
+		if err == nil {
+			_ = runner.Close() // nobody waits for it any more
+			err = ctx.Err()
+		}
+		return nil, err
 	}
-	return runner, err
+	mine.runner, mine.giveUp = runner, giveUp
+	return runner, nil
 }
 
 func (l *links) ofHost(name string) []*link {
@@ -139,7 +152,7 @@ func (x *execution) reboot(ctx context.Context, h *host, it *item, args map[stri
 	if target.Connection.Kind == inventory.Local {
 		return modules.Outcome{}, diag.New(x.task.Range, "%s is the machine that rbdplay runs on; it is not rebooted", target.Host)
 	}
-	runner, err := x.links.get(ctx, target)
+	runner, err := x.links.get(it.life, target)
 	if err != nil {
 		return modules.Outcome{}, err
 	}
@@ -179,7 +192,7 @@ func (x *execution) rebootNow(ctx context.Context, h *host, it *item, a *modules
 	result := func(rebooted bool) modules.Result {
 		return modules.Result{"rebooted": rebooted, "elapsed": since(began)}
 	}
-	err = x.reach(ctx, patience{r.target, a.RebootTimeout, a.ConnectTimeout, 1}, func(ctx context.Context, runner agent.Runner) error {
+	err = x.reach(ctx, patience{it.life, r.target, a.RebootTimeout, a.ConnectTimeout, 1}, func(ctx context.Context, runner agent.Runner) error {
 		now, err := x.said(ctx, runner, it, a.BootTimeCommand)
 		if err == nil && now == boot {
 			err = errors.New("it has not gone down yet")
@@ -192,7 +205,7 @@ func (x *execution) rebootNow(ctx context.Context, h *host, it *item, a *modules
 	if err := rest(ctx, a.PostRebootDelay); err != nil {
 		return modules.Outcome{}, err
 	}
-	err = x.reach(ctx, patience{r.target, a.RebootTimeout, a.ConnectTimeout, 1}, func(ctx context.Context, runner agent.Runner) error {
+	err = x.reach(ctx, patience{it.life, r.target, a.RebootTimeout, a.ConnectTimeout, 1}, func(ctx context.Context, runner agent.Runner) error {
 		_, err := x.said(ctx, runner, it, a.TestCommand)
 		return err
 	})

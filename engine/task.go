@@ -73,7 +73,8 @@ type item struct {
 	check    bool
 	env      map[string]string
 	show     showing
-	async    *agent.Async // nil: not a job
+	life     context.Context //nolint:containedctx // the run's: what connections made for the item live with
+	async    *agent.Async    // nil: not a job
 
 	begun      []change.Change // of a step that was begun and not done
 	outcome    modules.Outcome

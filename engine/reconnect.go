@@ -89,6 +89,7 @@ func (x *execution) reachOnce(ctx context.Context, p patience, try func(context.
 // Unlike get, one that fails may be tried again. ctx ends the trying; the
 // connection lives as long as life.
 func (l *links) renew(ctx, life context.Context, target Target) (agent.Runner, error) {
+	l.touched()
 	l.connector.Forget(target) // first: an agent behind a dead connection cannot be told to end
 	mine := l.link(target)
 	for _, one := range l.ofHost(target.Host) {

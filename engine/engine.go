@@ -36,6 +36,9 @@ type Options struct {
 	Selection   play.Selection
 	StartAt     *play.Task // nil: from the beginning
 	ExtraVars   map[string]any
+	ForceHandlers bool // of plays that do not say force_handlers
+	// Step is asked before each task but meta, one at a time. nil asks nobody.
+	Step func(ctx context.Context, task string) (StepAnswer, error)
 	// Reload reads the inventory anew, for meta: refresh_inventory. Its error may be a
 	// diag.List. nil means that it cannot be.
 	Reload func(ctx context.Context) (*inventory.Inventory, error)

@@ -78,12 +78,16 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 // open makes the play's scopes and reads its settings, which are the same for
 // all its hosts: like Ansible it asks the first one.
 func (p *playRun) open(ctx context.Context) error {
-	roles := make([]string, len(p.play.Roles))
-	for i, role := range p.play.Roles {
-		roles[i] = role.Name
+	var roles, dependent []string
+	for _, role := range p.play.Roles {
+		if role.Parent == nil {
+			roles = append(roles, role.Name)
+		} else {
+			dependent = append(dependent, role.Name)
+		}
 	}
 	var err error
-	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.title, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles})
+	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.title, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles, Dependent: dependent})
 	if err != nil {
 		return err
 	}
@@ -91,7 +95,7 @@ func (p *playRun) open(ctx context.Context) error {
 	if p.settings.gather, err = p.play.GatherFacts.Or(ctx, s, true); err != nil {
 		return err
 	}
-	if p.settings.force, err = p.play.ForceHandlers.Or(ctx, s, false); err != nil {
+	if p.settings.force, err = p.play.ForceHandlers.Or(ctx, s, p.ForceHandlers); err != nil {
 		return err
 	}
 	p.settings.maxFail, err = p.play.MaxFail.Or(ctx, s, -1)

@@ -32,6 +32,7 @@ type run struct {
 	lastID   int
 
 	growth    sync.Mutex           // of Inventory, grown and additions, which tasks of several hosts may change
+	unasked   bool                 // Step was told to ask no more
 	grown     bool                 // the inventory is not the one from before the run
 	additions []inventory.Addition // by tasks, for refresh
 	late      map[*play.Play]bool  // whose pattern may mean what tasks add
@@ -85,7 +86,7 @@ func prepare(ctx context.Context, o Options, asking bool) (*run, [][]string, err
 	found = append(found, faults...)
 	r.vars, faults = scope.NewRun(o.Environment, o.Inventory, scope.Options{
 		Extra: extra, Check: o.Check, Diff: o.Diff, PlaybookDir: o.Playbook.Dir, Asker: o.Playbook.Asker(),
-		Magic: map[string]any{"ansible_run_tags": runTags(o.Selection.Tags), "ansible_skip_tags": anys(o.Selection.Skip)},
+		Magic: magicOf(o, map[string]any{"ansible_run_tags": runTags(o.Selection.Tags), "ansible_skip_tags": anys(o.Selection.Skip)}),
 	})
 	found = append(found, faults...)
 	broken := faults.HasErrors()
@@ -250,6 +251,20 @@ func (r *run) summary(ctx context.Context) Summary {
 		s.Hosts[name] = r.hosts[name].totals
 	}
 	return s
+}
+
+// languageVersion is the version of ansible-core whose language this is.
+var languageVersion = map[string]any{"full": "2.14.18", "string": "2.14.18", "major": 2, "minor": 14, "revision": 18}
+
+// magicOf adds the magic variables that tell how rbdplay was called.
+func magicOf(o Options, magic map[string]any) map[string]any {
+	magic["ansible_version"] = languageVersion
+	magic["ansible_forks"], magic["ansible_verbosity"] = o.Forks, o.Verbosity
+	magic["ansible_inventory_sources"] = anys(o.Inventory.Sources())
+	if o.Limit != "" {
+		magic["ansible_limit"] = o.Limit
+	}
+	return magic
 }
 
 func runTags(tags []string) []any {

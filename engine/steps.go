@@ -103,6 +103,9 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	if t.Spec != nil && t.Spec.Name == "add_host" && p.apart == nil {
 		hosts = hosts[:1] // as in Ansible, where only this one registers the result
 	}
+	if !p.wanted(ctx, t, hosts[0]) {
+		return nil, nil
+	}
 	targets := hosts
 	once, err := t.RunOnce.Get(ctx, first)
 	if err != nil {

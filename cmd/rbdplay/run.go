@@ -28,6 +28,7 @@ type runFlags struct {
 	check, diff, detailedExitCode          bool
 	forks, verbosity                       int
 	askPassword, askBecomePassword         bool
+	step, forceHandlers, flushCache        bool
 	syntaxCheck                            bool
 	listing                                listing
 	connection                             connectionFlags
@@ -70,6 +71,9 @@ shadow of each host: the same code, and nothing is changed.
 	flags.StringVarP(&f.output, "output", "o", "human", "human or jsonl (one JSON object for each event)")
 	flags.StringVar(&f.startAt, "start-at-task", "", "begin at the task of this `name`")
 	flags.BoolVar(&f.detailedExitCode, "detailed-exitcode", false, "exit with 3 when a check finds changes")
+	flags.BoolVar(&f.step, "step", false, "ask before each task")
+	flags.BoolVar(&f.forceHandlers, "force-handlers", false, "run notified handlers of failed hosts too, where a play does not say")
+	flags.BoolVar(&f.flushCache, "flush-cache", false, "accepted from habit: facts are never kept from one run to the next")
 	flags.BoolVar(&f.syntaxCheck, "syntax-check", false, "only check, as validate does")
 	flags.BoolVar(&f.listing.hosts, "list-hosts", false, "only list the hosts of each play")
 	flags.BoolVar(&f.listing.tasks, "list-tasks", false, "only list the tasks of each play, with their tags")
@@ -125,6 +129,11 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 	if err := f.askPasswords(s); err != nil {
 		return err
 	}
+	if f.step {
+		if o.Step, err = stepper(s); err != nil {
+			return &exitError{code: exitWrong, err: err}
+		}
+	}
 	o.Secrets = f.connection.secrets()
 	f.connection.environment = ssh.Environ()
 	connector := newConnector(l.registry, f.connection)
@@ -147,7 +156,7 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 func (f *runFlags) options(s *streams, l *loaded) engine.Options {
 	return engine.Options{
 		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Environment: l.environment, Check: f.check, Diff: f.diff,
-		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ExtraVars: l.extra, Vault: l.vault, Defaults: f.become, Selection: f.selection(),
+		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ForceHandlers: f.forceHandlers, ExtraVars: l.extra, Vault: l.vault, Defaults: f.become, Selection: f.selection(),
 		Sink: view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
 	}
 }

@@ -56,7 +56,7 @@ func (l *loader) checkKeywords(f *syntax.Fields, what string, known, later []str
 		switch {
 		case slices.Contains(known, name):
 		case slices.Contains(later, name) || slices.Contains(everywhereLater, name):
-			l.notYet(key.Range, "the keyword %s", name)
+			l.refuse(key, name)
 		case strings.HasPrefix(name, "with_") && slices.Contains(loopsLater, name):
 			l.notYet(key.Range, "%s", name)
 		default:
@@ -79,6 +79,24 @@ func (l *loader) checkIncluding(f *syntax.Fields, what string, known []string, h
 			l.add(d.WithHint(diag.DidYouMean(name, known)))
 		}
 	}
+}
+
+// instead says what to do in the place of a keyword that is refused.
+var instead = map[string]string{
+	"debugger":         "rbdplay has no debugger; look at values with debug, or run the task with -vv",
+	"fact_path":        "local facts are not read; read the files with slurp and set_fact",
+	"gather_subset":    "all facts are gathered in one exchange; remove it, or say \"gather_facts: no\"",
+	"gather_timeout":   "no fact waits for a mount; remove it, or give the play's tasks a timeout",
+	"validate_argspec": "a role's arguments are held against its meta/argument_specs.yml; plays have none",
+}
+
+// refuse refuses a keyword and says what to do instead.
+func (l *loader) refuse(key *syntax.Node, name string) {
+	d := key.Errorf("not supported: the keyword %s", name)
+	if hint := instead[name]; hint != "" {
+		d = d.WithHint(hint)
+	}
+	l.add(d)
 }
 
 // notYet refuses what Ansible has and rbdplay has not.

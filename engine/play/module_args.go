@@ -73,7 +73,9 @@ func isOneTemplate(text string) bool {
 	return ok
 }
 
-func isTemplate(n *syntax.Node) bool { return n.Kind == syntax.String && strings.Contains(n.Text, "{{") }
+func isTemplate(n *syntax.Node) bool {
+	return n.Kind == syntax.String && strings.Contains(n.Text, "{{")
+}
 
 // wholeArguments takes a template that makes a mapping of arguments. What an
 // expression is to the engine cannot come out of one.

@@ -250,7 +250,7 @@ func (l *loader) checkAsync(f *syntax.Fields, t *Task) {
 func (l *loader) checkLater(f *syntax.Fields) {
 	for _, name := range f.Names() {
 		if slices.Contains(everywhereLater, name) || slices.Contains(loopsLater, name) {
-			l.notYet(f.Key(name).Range, "the keyword %s", name)
+			l.refuse(f.Key(name), name)
 		}
 	}
 }

@@ -416,6 +416,8 @@ type PlayOptions struct {
 	Hosts  []string // all the play's hosts, in order
 	Layers []Layer  // its variables and those of its roles, weakest first
 	Roles  []string // names, for ansible_play_role_names
+	// Dependent are the roles that those bring, for ansible_dependent_role_names.
+	Dependent []string
 }
 
 // Play is a run's play: its variables before those of each host. The hosts that
@@ -443,6 +445,9 @@ func (r *Run) Play(o PlayOptions) (*Play, error) {
 		"play_hosts":              active,
 		"ansible_play_batch":      computed(func(context.Context, *Scope) (any, error) { return p.list(&p.batch), nil }),
 		"ansible_play_role_names": fixed(anyList(o.Roles)),
+
+		"ansible_dependent_role_names": fixed(anyList(o.Dependent)),
+		"ansible_role_names":           fixed(anyList(slices.Concat(o.Roles, o.Dependent))),
 	}}
 	for _, name := range o.Hosts {
 		if _, ok := r.Host(name); !ok {

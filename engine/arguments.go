@@ -191,7 +191,7 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 	}
 	text, ok := value.(string)
 	if !ok {
-		return nil
+		return jsonOption(ctx, it.args, name, value, o)
 	}
 	at := x.task.Args.Where(name)
 	var err error
@@ -208,6 +208,17 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 		}
 	case "tree":
 		it.args[name], err = x.tree(ctx, h, it, text, at)
+	}
+	return err
+}
+
+// jsonOption writes a mapping or a list as JSON where the option is a text.
+func jsonOption(ctx context.Context, args map[string]any, name string, value any, o modules.Option) (err error) {
+	switch value.(type) {
+	case map[string]any, []any, *expression.Dict:
+		if o.Type == "text" {
+			args[name], err = expression.JSON(ctx, value)
+		}
 	}
 	return err
 }

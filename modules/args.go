@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -324,6 +325,12 @@ func (o *Option) set(field reflect.Value, value any, contents Contents) error {
 		field = field.Elem()
 	}
 	switch o.Type {
+	case "text":
+		text, err := asText(value)
+		if err != nil {
+			return err
+		}
+		field.SetString(text)
 	case "string":
 		text, err := asString(value)
 		if err != nil {
@@ -494,6 +501,18 @@ func setMap(field reflect.Value, value any) error {
 	}
 	field.Set(out)
 	return nil
+}
+
+// asText reads a text that may be written as a mapping or a list, which means its
+// JSON. The engine has made the JSON already, in the order of the keys; here is
+// what checks of a playbook's literal values come to.
+func asText(value any) (string, error) {
+	switch value.(type) {
+	case map[string]any, []any:
+		text, err := json.Marshal(value)
+		return string(text), err
+	}
+	return asString(value)
 }
 
 func asString(value any) (string, error) {

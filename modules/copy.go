@@ -20,7 +20,7 @@ import (
 // CopyArgs are the arguments of copy.
 type CopyArgs struct {
 	Src           *Source `arg:"src" doc:"A file or directory of the controller, or with remote_src of the host. A directory is copied with all that is in it, to dest/NAME, or to dest itself when src ends in a slash."`
-	Content       *string `arg:"content" doc:"The text of the file, instead of src."`
+	Content       *string `arg:"content" type:"text" doc:"The text of the file, instead of src. A mapping or a list is written as JSON."`
 	Dest          string  `arg:"dest,required" type:"path" doc:"Where to. A directory that exists, or a path that ends in a slash, takes the file under its own name."`
 	RemoteSrc     bool    `arg:"remote_src" default:"no" doc:"src is a path on the host."`
 	Force         bool    `arg:"force" default:"yes" doc:"Replace a dest of other content. With no, only what is missing is copied."`

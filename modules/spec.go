@@ -67,7 +67,7 @@ type Example struct{ Title, YAML string }
 type Option struct {
 	Name     string
 	Aliases  []string
-	Type     string // string, bool, int, float, list, dict, raw, path, mode, content, template, script, tree, source
+	Type     string // string, bool, int, float, list, dict, raw, text, path, mode, content, template, script, tree, source
 	Default  string
 	Choices  []string
 	Required bool

@@ -43,6 +43,13 @@ func jsonFilter(c *Call) (any, error) {
 	return w.out.String(), err
 }
 
+// JSON is a value as to_json writes it. It fails on what JSON does not have.
+func JSON(ctx context.Context, v any) (string, error) {
+	w := jsonWriter{ctx: ctx, ascii: true, comma: ", ", colon: ": "}
+	err := w.write(v, 0)
+	return w.out.String(), err
+}
+
 func (w *jsonWriter) setIndent(c *Call) error {
 	w.pretty, w.comma = true, ","
 	if text, ok := c.Args[0].(string); ok {

@@ -404,12 +404,12 @@ func (w *yamlWriter) needsQuotes(s string, flow bool) bool {
 }
 
 // needsEscapes reports whether a text holds what only double quotes can carry:
-// control characters, and blanks beside line breaks.
+// control characters, and blanks on either side of a line break.
 func needsEscapes(s string) bool {
 	previous := rune(0)
 	for _, r := range s {
 		special := r != '\n' && (r < 0x20 || r == 0x7f || r == 0xfeff || r >= 0x80 && r < 0xa0 && r != 0x85 || !unicode.IsPrint(r) && r > 0xa0 && r != 0x2028 && r != 0x2029)
-		if special || r == '\n' && previous == ' ' {
+		if special || r == '\n' && previous == ' ' || r == ' ' && previous == '\n' {
 			return true
 		}
 		previous = r

@@ -134,7 +134,11 @@ func (f templateFiles) ReadTemplate(_ context.Context, name string) (file, text 
 	found, err := f.search.find("templates", name, diag.Range{})
 	if err != nil {
 		if d, ok := errors.AsType[diag.Diagnostic](err); ok {
-			return "", "", fmt.Errorf("%s; %s", d.Summary, strings.ReplaceAll(d.Detail, "\n           ", ", "))
+			err = fmt.Errorf("%s; %s", d.Summary, strings.ReplaceAll(d.Detail, "\n           ", ", "))
+			if errors.Is(d.Cause, fs.ErrNotExist) {
+				err = fmt.Errorf("%w: %w", template.ErrNoTemplate, err)
+			}
+			return "", "", err
 		}
 		return "", "", err
 	}

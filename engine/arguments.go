@@ -191,7 +191,7 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 	}
 	text, ok := value.(string)
 	if !ok {
-		return jsonOption(ctx, it.args, name, value, o)
+		return x.jsonOption(ctx, it, name, value, o)
 	}
 	at := x.task.Args.Where(name)
 	var err error
@@ -213,11 +213,11 @@ func (x *execution) prepareOption(ctx context.Context, h *host, it *item, o modu
 }
 
 // jsonOption writes a mapping or a list as JSON where the option is a text.
-func jsonOption(ctx context.Context, args map[string]any, name string, value any, o modules.Option) (err error) {
+func (x *execution) jsonOption(ctx context.Context, it *item, name string, value any, o modules.Option) (err error) {
 	switch value.(type) {
-	case map[string]any, []any, *expression.Dict:
+	case map[string]any, []any:
 		if o.Type == "text" {
-			args[name], err = expression.JSON(ctx, value)
+			it.args[name], err = x.task.Args.JSON(ctx, it.scope, name)
 		}
 	}
 	return err

@@ -164,8 +164,8 @@ func typeName(f reflect.StructField) string {
 	}
 	switch t.Kind() {
 	case reflect.String:
-		if f.Tag.Get("type") == "path" {
-			return "path"
+		if named := f.Tag.Get("type"); named != "" { // path or text
+			return named
 		}
 		return "string"
 	case reflect.Bool:

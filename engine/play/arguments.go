@@ -103,6 +103,16 @@ func (a *Arguments) renderWhole(ctx context.Context, s expression.Scope) (map[st
 	return args, nil
 }
 
+// JSON renders one of the arguments and writes it as to_json does, with its keys
+// in the order in which they were written.
+func (a *Arguments) JSON(ctx context.Context, s expression.Scope, name string) (string, error) {
+	value, err := a.given[name].value.Render(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	return expression.JSON(ctx, value)
+}
+
 // unknownIn looks for an Unknown at any depth.
 func unknownIn(value any) (reason string, ok bool) {
 	switch v := value.(type) {

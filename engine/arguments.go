@@ -239,12 +239,15 @@ func decrypts(it *item) bool {
 	return !given || truth(value)
 }
 
+// templateVars are what only files of the module template see.
+var templateVars = map[string]any{"ansible_managed": "Ansible managed"}
+
 func (x *execution) template(ctx context.Context, it *item, name string, at diag.Range) (any, error) {
 	t, file, err := x.task.Template(ctx, name, at)
 	if err != nil {
 		return nil, err
 	}
-	text, unknown, err := t.Render(ctx, it.scope)
+	text, unknown, err := t.Render(ctx, it.scope.With(scope.LoopVars, scope.Plain(templateVars, at)))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 // difference is a value that is not the same.
 type difference struct {
+	sort             sort
 	place            string // one.json#result.stdout, recap 1 of one, exit 1, file etc/hosts
 	ansible, rbdplay string
 }
@@ -93,9 +94,19 @@ func compareValues(place string, a, b any) []difference {
 		}
 	}
 	if !reflect.DeepEqual(a, b) {
-		all = append(all, difference{place: place, ansible: text(a), rbdplay: text(b)})
+		all = append(all, difference{sort: sortOf(a, b), place: place, ansible: text(a), rbdplay: text(b)})
 	}
 	return all
+}
+
+func sortOf(a, b any) sort {
+	switch any(missing{}) {
+	case a:
+		return oursOnly
+	case b:
+		return theirsOnly
+	}
+	return other
 }
 
 func text(v any) string {

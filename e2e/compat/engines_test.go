@@ -174,7 +174,9 @@ func recapOfLines(t *testing.T, out string) map[string]recap {
 			for i, key := range recapKeys {
 				r[i] = of[key]
 			}
-			hosts[host] = r
+			if r != (recap{}) { // Ansible is silent of a host that did nothing
+				hosts[host] = r
+			}
 		}
 	}
 	return hosts

@@ -24,7 +24,7 @@ agents:
 	@go run ./engine/agent/binaries/build
 
 .PHONY: test
-test: unit e2e ## all tests; what this machine cannot run is said
+test: unit compat e2e ## all tests; what this machine cannot run is said
 
 .PHONY: unit
 unit: agents ## tests that need no lab, with the race detector
@@ -48,6 +48,18 @@ e2e: build ## tests on three real hosts (Debian 12, root)
 	$(LAB) up
 	trap '$(LAB) down' EXIT
 	RBDPLAY_E2E=1 go test -count=1 -timeout 25m -v ./e2e
+
+.PHONY: compat
+compat: build ## the same playbooks with rbdplay and ansible-core, compared (Debian)
+	@if ! command -v ansible-playbook >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "installing ansible-core, to compare with"
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends ansible-core >/dev/null
+	fi
+	if ! command -v ansible-playbook >/dev/null; then
+		echo "left out: the comparison with ansible-core (it is not there, and there is no right to install it)"
+		exit 0
+	fi
+	RBDPLAY_COMPAT=1 go test -count=1 -timeout 20m -parallel 2 ./e2e/compat
 
 .PHONY: lint
 lint: ## gofumpt, golangci-lint and, where its database can be reached, govulncheck

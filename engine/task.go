@@ -207,12 +207,12 @@ func (x *execution) loop(ctx context.Context, s *scope.Scope) ([]*item, *taskEnd
 	if err != nil {
 		// As in Ansible, a condition that does not hold spares the loop.
 		if holds, condition, failed := play.All(ctx, t.When, s); failed == nil && !holds {
-			return nil, x.skipped(notHolding(condition))
+			return nil, x.skipped("skip_reason", notHolding(condition))
 		}
 		return nil, x.faulty(err)
 	}
 	if len(values) == 0 {
-		return nil, x.skipped("the loop has no items")
+		return nil, x.skipped("skipped_reason", "the loop has no items")
 	}
 	extended, err := t.LoopControl.Extended.Get(ctx, s)
 	if err != nil {
@@ -622,6 +622,9 @@ func (x *execution) registerLoop(ctx context.Context, e *taskEnd, results []any,
 		e.message = "waits for " + e.waits
 	case modules.OK, modules.Changed:
 	}
+	if e.status != modules.Skipped && !e.deferred {
+		registered["skipped"] = false
+	}
 	if e.deferred && !e.changed {
 		registered["changed"] = x.unknown()
 	}
@@ -674,9 +677,10 @@ func (x *execution) end(status modules.Status, message string) *taskEnd {
 	return &taskEnd{title: x.title, module: x.task.Module, include: x.task.Include, status: status, message: message}
 }
 
-func (x *execution) skipped(why string) *taskEnd {
+// skipped is the end of a loop that does not begin. Key is Ansible's for why.
+func (x *execution) skipped(key, why string) *taskEnd {
 	e := x.end(modules.Skipped, why)
-	e.registered = map[string]any{"changed": false, "failed": false, "skipped": true, "skip_reason": why, "results": []any{}}
+	e.registered = map[string]any{"changed": false, "failed": false, "skipped": true, key: why, "results": []any{}}
 	return e
 }
 

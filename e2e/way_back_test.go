@@ -56,7 +56,7 @@ awk '!/^#/ {for (i = 2; i <= NF; i++) print $i, $1}' /etc/hosts | sort
 awk '!/^#/ {$1 = $1; print}' /etc/fstab
 cat /opt/rainbond/envs/kubelet.sh 2>/dev/null
 cd /opt/rainbond/compose && for f in $(ls -a | grep yaml); do echo "== $f"; cat "$f"; done
-ls -d /opt/rainbond/etc/rbd-lb/dynamics /etc/keepalived/* /grdata* /var/lib/ha-minimal/before 2>/dev/null
+ls -d /opt/rainbond/etc/rbd-lb/dynamics /etc/keepalived/* /grdata* /var/lib/ha-minimal/before 2>/dev/null | grep -v sample
 systemctl is-active keepalived glusterd nfs-kernel-server
 systemctl is-enabled keepalived glusterd 2>/dev/null | grep -c '^enabled'
 docker exec rbd-db mysql -Ne 'select region_name, tcpdomain from console.region_info' 2>/dev/null
@@ -157,7 +157,7 @@ func interruptedDrills(t *testing.T) {
 	}
 	endDrill(t, c, told, 130)
 	on(t, node, "systemctl", "is-active", "keepalived")
-	on(t, node, "sh", "-c", "! systemctl is-active rbdplay-drill.timer")
+	on(t, node, "sh", "-c", "! systemctl is-active rbdplay-drill.timer && ! ls /grdata/.rbdplay-drill-*")
 
 	eventually(t, time.Minute, func() string { return away(t, node) })
 	c, told = startDrill(t)
@@ -178,6 +178,7 @@ func interruptedDrills(t *testing.T) {
 		return strings.TrimPrefix(strings.TrimSpace(on(t, node, "sh", "-c", "systemctl is-active keepalived || true")), "active")
 	})
 	on(t, node, "systemctl", "stop", "rbdplay-drill.timer")
+	on(t, node, "sh", "-c", "! ls /grdata/.rbdplay-drill-*")
 	eventually(t, time.Minute, func() string { return away(t, node) })
 }
 

@@ -63,7 +63,7 @@ Exit codes:
   rbdplay drill ha-minimal -i cluster.yml --level 1 --yes --url https://shop.example.com/
   rbdplay drill ha-minimal -i cluster.yml --power-off 'ipmi "$RBDPLAY_HOST" off' --power-on 'ipmi "$RBDPLAY_HOST" on'`,
 		Args: wants("PLAYBOOK"),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return drillable(), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error { return f.drill(c.Context(), s, args[0]) },

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 	"time"
 )
@@ -181,7 +182,7 @@ func (r *drillReport) write(out io.Writer, format string) error {
 		users, storage := m.users(), m.storage()
 		names := "not asked"
 		if m.Names != nil {
-			names = fmt.Sprint(m.Names.GapMS)
+			names = strconv.FormatInt(m.Names.GapMS, 10)
 		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Level, m.What, m.Host,
 			users.GapMS, users.Requests, users.Lost, users.Wrong, storageText(storage), names, yesNo(m.Healed), verdictText(m))
@@ -210,7 +211,7 @@ func storageText(s storageUse) string {
 	case s.Failed > 0:
 		return fmt.Sprintf("%d (%d failed)", s.LongestMS, s.Failed)
 	}
-	return fmt.Sprint(s.LongestMS)
+	return strconv.FormatInt(s.LongestMS, 10)
 }
 
 func verdictText(m *measure) string {

@@ -247,7 +247,7 @@ func (d *drill) stopAndUse(ctx context.Context, step drillStep, host string, var
 	watched.reset()
 	if err := d.stop(ctx, step, host, vars); err != nil {
 		cancel()
-		<-ended
+		_ = <-ended // cut off by this
 		return nil, fmt.Errorf("stopping: %w", err)
 	}
 	err := <-ended

@@ -2,5 +2,8 @@ package modules
 
 // systemModules lists the system modules, in the order of the documentation.
 func systemModules() []Spec {
-	return []Spec{packageSpec(), systemdSpec(), mountSpec(), setupSpec()}
+	return []Spec{
+		packageSpec(), aptRepositorySpec(), systemdSpec(), userSpec(), groupSpec(), authorizedKeySpec(), cronSpec(),
+		hostnameSpec(), sysctlSpec(), mountSpec(), setupSpec(),
+	}
 }

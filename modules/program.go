@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
+	"strings"
+	"time"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -44,4 +47,19 @@ func missingProgram(ctx context.Context, host sys.Reader, program string, packag
 		return &sys.UnknownError{What: "what " + program + " would say", Because: "it would be installed first"}
 	}
 	return errors.New(program + " is not installed on this host")
+}
+
+// runProgram runs a program with effects; an exit code other than 0 is an error
+// with what it said.
+func runProgram(ctx context.Context, host sys.Host, args ...string) error {
+	out, err := host.Change().Run(ctx, sys.Command{Args: args, Env: []string{"LC_ALL=C.UTF-8"}, Timeout: 5 * time.Minute})
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return errors.New(args[0] + " is not installed on this host")
+	case err != nil:
+		return fmt.Errorf("running %s: %w", args[0], err)
+	case out.Code != 0:
+		return fmt.Errorf("%s ended with code %d: %s", args[0], out.Code, strings.TrimSpace(string(out.Stderr)+string(out.Stdout)))
+	}
+	return nil
 }

@@ -2,7 +2,9 @@ package sys
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -86,6 +88,30 @@ func (f *shadowFiles) ran(reason string, creates ...string) {
 		paths[i] = filepath.Clean(path)
 	}
 	f.doubt(doubt{reason: reason, paths: paths})
+}
+
+// overwritten tells that a program would write those of the files that are there,
+// in a way that is not modelled.
+func (f *shadowFiles) overwritten(ctx context.Context, reason string, paths ...string) error {
+	if err := f.enter(ctx); err != nil {
+		return err
+	}
+	defer f.leave()
+	for _, path := range paths {
+		at, err := f.walk(ctx, path, true)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if _, unknown := Unknown(err); unknown {
+			continue
+		}
+		if err != nil {
+			return wrapPath("look at", path, err)
+		}
+		at.up.attach()
+		f.replaceEntry(at, &node{unknown: reason})
+	}
+	return nil
 }
 
 func (f *shadowFiles) doubt(d doubt) {

@@ -56,6 +56,7 @@ type Writer interface {
 	Packages() PackageWriter
 	Units() UnitWriter
 	Mounts() MountWriter
+	Users() UserWriter
 	Resources() ResourceWriter
 	// Run executes a command with effects. What it does cannot be predicted: a
 	// shadow returns an *UnknownError and remembers that something ran.
@@ -293,12 +294,75 @@ type Group struct {
 	GID  int
 }
 
+// Account is a user of the host's own files, with what only those files say.
+type Account struct {
+	User
+	Comment  string
+	Password string // the hash as in /etc/shadow, with "!" before it when locked; a secret
+	Expires  int    // days since 1970-01-01 after which it is closed; -1 for never
+	// MaxAge and MinAge are the most and fewest days between changes of the
+	// password; -1 when not set.
+	MaxAge, MinAge int
+}
+
+// LocalGroup is a group of the host's own files with those that it lists as members.
+type LocalGroup struct {
+	Group
+	Members []string
+}
+
+// Accounts are the host's own users and groups, in the order of the files.
+type Accounts struct {
+	Users  []Account
+	Groups []LocalGroup
+}
+
+// NewAccount is how a user is made, besides what the account says.
+type NewAccount struct {
+	Account
+	Groups     []string // further groups
+	CreateHome bool     // make the home directory when it is not there, from Skeleton
+	Skeleton   string   // "" for /etc/skel
+	System     bool
+	NonUnique  bool // the UID may be another's already
+}
+
+// AccountChange is what becomes of a user; a nil field stays.
+type AccountChange struct {
+	UID, GID, Expires, MaxAge, MinAge *int
+	Comment, Home, Shell              *string
+	Groups                            *[]string // all further groups
+	Password                          *string   // the hash
+	MoveHome, NonUnique               bool
+}
+
 // UserReader asks the user and group databases (getent, so NSS counts).
 type UserReader interface {
 	User(ctx context.Context, name string) (User, error)
 	UserByID(ctx context.Context, uid int) (User, error)
 	Group(ctx context.Context, name string) (Group, error)
 	GroupByID(ctx context.Context, gid int) (Group, error)
+	// Accounts reads the host's own files, which is what UserWriter changes. The
+	// hashes of passwords are there for root only; for others it is an error.
+	Accounts(ctx context.Context) (Accounts, error)
+}
+
+// UserWriter changes the host's own users and groups through the programs of the
+// system (useradd and the like), so that their locks and hooks count. No password
+// reaches a command line.
+type UserWriter interface {
+	// AddUser makes a user whose UID and primary group are given; no group is made.
+	AddUser(ctx context.Context, account NewAccount) error
+	// MakeHome makes the home of a user that is there, from a skeleton ("" for
+	// /etc/skel). A home that is there stays as it is.
+	MakeHome(ctx context.Context, user User, skeleton string) error
+	ChangeUser(ctx context.Context, name string, to AccountChange) error
+	// RemoveUser takes a user away, with home and mail when home is set. With force
+	// that is done while the user has processes, and to a home that is another's.
+	RemoveUser(ctx context.Context, name string, home, force bool) error
+	AddGroup(ctx context.Context, group Group, system, nonUnique bool) error
+	ChangeGroup(ctx context.Context, name string, gid int, nonUnique bool) error
+	RemoveGroup(ctx context.Context, name string) error
 }
 
 // ResourceReader reads state that has no interface of its own here: a gluster

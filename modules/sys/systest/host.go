@@ -52,6 +52,9 @@ type State struct {
 	Mounts []sys.Mount
 	Users  []sys.User
 	Groups []sys.Group
+	// Details are what only the host's own files say of Users, and Members of Groups.
+	Details map[string]sys.Account
+	Members map[string][]string
 	System sys.System
 	// Using are the processes that use a path.
 	Using map[string][]sys.Process
@@ -126,7 +129,8 @@ func newHost(tb testing.TB, root string) *Host {
 			OS:   sys.OSRelease{ID: "debian", VersionID: "12", Name: "Debian GNU/Linux", PrettyName: "Debian GNU/Linux 12", Family: "Debian"},
 			CPUs: 2, MemoryBytes: 4 << 30, UID: os.Geteuid(),
 		},
-		Using:  map[string][]sys.Process{},
+		Details: map[string]sys.Account{}, Members: map[string][]string{},
+		Using: map[string][]sys.Process{},
 		Probes: map[string]func(Call) sys.Result{}, Runs: map[string]func(Call) sys.Result{},
 		Dials: map[string]func(context.Context) (net.Conn, error){}, Names: map[string][]string{},
 		Broken: map[string]error{},
@@ -256,6 +260,7 @@ func (w writer) Files() sys.FileWriter         { return writingFiles(w) }
 func (w writer) Packages() sys.PackageWriter   { return packages(w) }
 func (w writer) Units() sys.UnitWriter         { return units(w) }
 func (w writer) Mounts() sys.MountWriter       { return mounts(w) }
+func (w writer) Users() sys.UserWriter         { return users(w) }
 func (w writer) Resources() sys.ResourceWriter { return resources(w) }
 
 // Run answers from State.Runs.

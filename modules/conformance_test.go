@@ -18,8 +18,14 @@ func registry(t *testing.T) *modules.Registry {
 
 func TestSpecs(t *testing.T) { modulestest.Specs(t, registry(t)) }
 
+// notModules are folders of testdata that hold no fixtures.
+var notModules = []string{"recorded"}
+
 func TestFixtures(t *testing.T) {
-	modulestest.Fixtures(t, registry(t), "testdata",
-		"file", "copy", "template", "lineinfile", "blockinfile", "replace", "ini_file", "hosts", "assemble", "find",
-		"stat", "slurp", "move", "synchronize", "compare_trees")
+	r := registry(t)
+	modulestest.Fixtures(t, r, "testdata", modulestest.WithFixtures(t, r, "testdata", notModules...)...)
+}
+
+func TestProofs(t *testing.T) {
+	modulestest.Proofs(t, registry(t), "testdata", "proofs.csv", notModules...)
 }

@@ -192,7 +192,25 @@ func writeDocs(registry *modules.Registry, dir string) error {
 		}
 		fmt.Fprintf(&index, "| [%s](%s.md) | %s |\n", name, name, spec.Summary)
 	}
+	if err := writeProofs(&index); err != nil {
+		return err
+	}
 	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(index.String()), 0o644)
+}
+
+// writeProofs writes the table that the conformance suite keeps.
+func writeProofs(out io.Writer) error {
+	proofs, err := modules.Proofs()
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, "\n## What is proved\n\n"+
+		"Made by the conformance suite. A fixture is a host, arguments and what becomes of it; on each one the suite checks, runs, compares both, runs again, breaks each look and cancels at each call. A cell that does not say yes says why.\n\n"+
+		"| module | check proved | diff | idempotence proved | cancel safe | systems run on |\n|---|---|---|---|---|---|\n")
+	for _, p := range proofs {
+		fmt.Fprintf(out, "| [%s](%s.md) | %s | %s | %s | %s | %s |\n", p.Module, p.Module, p.Check, p.Diff, p.Idempotence, p.Cancel, p.Systems)
+	}
+	return nil
 }
 
 func newVersion(s *streams) *cobra.Command {

@@ -180,7 +180,7 @@ func (u *shadowUsers) AddUser(ctx context.Context, a NewAccount) error {
 	if !a.CreateHome {
 		return nil
 	}
-	return u.MakeHome(ctx, a.User, a.Skeleton)
+	return u.makeHome(ctx, a.User, a.Skeleton, true)
 }
 
 // Add is what AddUser does to the files, for those that stand in for a host.
@@ -251,8 +251,13 @@ func readSmall(ctx context.Context, files FileReader, path string) (string, erro
 	return string(text), errors.Join(err, r.Close())
 }
 
-// MakeHome makes the home in the shadow's files as useradd -m does.
+// MakeHome makes the home in the shadow's files as mkhomedir_helper does.
 func (u *shadowUsers) MakeHome(ctx context.Context, a User, skeleton string) error {
+	return u.makeHome(ctx, a, skeleton, false)
+}
+
+// makeHome copies the skeleton; useradd keeps the files' times.
+func (u *shadowUsers) makeHome(ctx context.Context, a User, skeleton string, keepTimes bool) error {
 	if _, err := u.sh.files.Stat(ctx, a.Home); !errors.Is(err, fs.ErrNotExist) {
 		return err // there is one, or it cannot be seen
 	}
@@ -267,14 +272,14 @@ func (u *shadowUsers) MakeHome(ctx context.Context, a User, skeleton string) err
 	if skeleton == "" {
 		skeleton = "/etc/skel"
 	}
-	err = u.copySkeleton(ctx, skeleton, a.Home, a.UID, a.GID)
+	err = u.copySkeleton(ctx, skeleton, a.Home, a, keepTimes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-func (u *shadowUsers) copySkeleton(ctx context.Context, from, to string, uid, gid int) error {
+func (u *shadowUsers) copySkeleton(ctx context.Context, from, to string, a User, keepTimes bool) error {
 	files := u.sh.files
 	names, err := files.ReadDir(ctx, from)
 	if err != nil {
@@ -286,21 +291,23 @@ func (u *shadowUsers) copySkeleton(ctx context.Context, from, to string, uid, gi
 		if err != nil {
 			return err
 		}
-		own := Attributes{Mode: &info.Mode, UID: &uid, GID: &gid}
+		own := Attributes{Mode: &info.Mode, UID: &a.UID, GID: &a.GID}
 		switch info.Type {
 		case Directory:
 			if err = files.Mkdir(ctx, dest, own); err == nil {
-				err = u.copySkeleton(ctx, source, dest, uid, gid)
+				err = u.copySkeleton(ctx, source, dest, a, keepTimes)
 			}
 		case Symlink:
 			var target string
 			if target, err = files.Readlink(ctx, source); err == nil {
-				err = errors.Join(files.Symlink(ctx, target, dest), files.SetAttributes(ctx, dest, Attributes{UID: &uid, GID: &gid}))
+				err = errors.Join(files.Symlink(ctx, target, dest), files.SetAttributes(ctx, dest, Attributes{UID: &a.UID, GID: &a.GID}))
 			}
 		case Regular:
 			var content Content
 			if content, err = files.Content(ctx, source); err == nil {
-				own.ModTime = &info.ModTime
+				if keepTimes {
+					own.ModTime = &info.ModTime
+				}
 				err = files.Write(ctx, dest, content, own)
 			}
 		default:
@@ -322,13 +329,62 @@ func (u *shadowUsers) ChangeUser(ctx context.Context, name string, to AccountCha
 		}
 		return all.Change(name, to)
 	})
-	if err != nil || to.Home == nil || !to.MoveHome || *to.Home == old.Home {
+	if err != nil {
 		return err
 	}
-	if _, err := u.sh.files.Stat(ctx, old.Home); errors.Is(err, fs.ErrNotExist) {
+	home := old.Home
+	if to.Home != nil {
+		home = *to.Home
+	}
+	if _, err := u.sh.files.Stat(ctx, old.Home); to.MoveHome && home != old.Home && !errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(err, u.sh.files.Rename(ctx, old.Home, home)); err != nil {
+			return err
+		}
+	}
+	return u.chownHome(ctx, home, old.User, to)
+}
+
+// chownHome gives what is the user's in the home the new numbers, as usermod does.
+func (u *shadowUsers) chownHome(ctx context.Context, home string, old User, to AccountChange) error {
+	if to.UID == nil && to.GID == nil {
 		return nil
 	}
-	return u.sh.files.Rename(ctx, old.Home, *to.Home)
+	info, err := u.sh.files.Lstat(ctx, home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.UID != old.UID {
+		return err
+	}
+	return u.chownTree(ctx, home, info, old, to)
+}
+
+func (u *shadowUsers) chownTree(ctx context.Context, path string, info FileInfo, old User, to AccountChange) error {
+	var own Attributes
+	if info.UID == old.UID {
+		own.UID = to.UID
+	}
+	if info.GID == old.GID {
+		own.GID = to.GID
+	}
+	if err := u.sh.files.SetAttributes(ctx, path, own); err != nil || info.Type != Directory {
+		return err
+	}
+	names, err := u.sh.files.ReadDir(ctx, path)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		below := filepath.Join(path, name)
+		info, err := u.sh.files.Lstat(ctx, below)
+		if err == nil {
+			err = u.chownTree(ctx, below, info, old, to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Change is what ChangeUser does to the files.

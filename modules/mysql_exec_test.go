@@ -252,9 +252,15 @@ func TestMysqlQueryModule(t *testing.T) {
 		}
 	}
 	for _, more := range []map[string]any{
-		{"query": "DELETE FROM r"}, {"query": "SELECT 1 INTO OUTFILE '/x'"}, {"query": []any{"SELECT 1", "drop table r"}}, {"query": ""},
-		{"query": "SELECT %s", "positional_args": []any{}}, {"query": "SELECT %s", "positional_args": []any{1, 2}}, {"query": "SELECT %(a)s", "named_args": map[string]any{"b": 1}},
-		{"query": "SELECT ?, %s", "positional_args": []any{1}}, {"query": "SELECT 1", "single_transaction": true},
+		{"query": "DELETE FROM r"},
+		{"query": "SELECT 1 INTO OUTFILE '/x'"},
+		{"query": []any{"SELECT 1", "drop table r"}},
+		{"query": ""},
+		{"query": "SELECT %s", "positional_args": []any{}},
+		{"query": "SELECT %s", "positional_args": []any{1, 2}},
+		{"query": "SELECT %(a)s", "named_args": map[string]any{"b": 1}},
+		{"query": "SELECT ?, %s", "positional_args": []any{1}},
+		{"query": "SELECT 1", "single_transaction": true},
 	} {
 		refused(t, "mysql_query", with(more))
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +90,7 @@ func proofOf(t *testing.T, registry *modules.Registry, dir, name string, fixture
 	t.Helper()
 	spec, _ := registry.Find(name)
 	proof := modules.Proof{Module: name, Check: word.Check, Diff: word.Diff, Idempotence: word.Idempotence, Cancel: word.Cancel, Systems: word.Systems}
-	if spec.Place == modules.OnController {
+	if spec.Place == modules.OnController && word == (told{}) {
 		fill(t, name, &proof, "no need: the engine does it, no host is changed")
 	}
 	if fixtured {
@@ -105,6 +106,9 @@ func proofOf(t *testing.T, registry *modules.Registry, dir, name string, fixture
 		proof.Systems = "Debian 12"
 	}
 	for column, cell := range map[string]string{"check": proof.Check, "diff": proof.Diff, "idempotence": proof.Idempotence, "cancel": proof.Cancel} {
+		if test := namedTest.FindString(cell); test != "" && !tests(t)[test] {
+			t.Errorf("proofs.yaml names for the %s of %s the test %s, which there is not", column, name, test)
+		}
 		if cell == "" {
 			t.Errorf("module %s: nothing proves its %s: give it fixtures in %s/%s, or say why not in proofs.yaml", name, column, dir, name)
 		}
@@ -143,4 +147,29 @@ func countFixtures(t *testing.T, dir string) (all, changing int) {
 		}
 	}
 	return all, changing
+}
+
+var (
+	namedTest  = regexp.MustCompile(`\bTest\w+`)
+	testHeader = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+)
+
+// tests are the names of the tests in the folder of the package that is tested.
+func tests(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range testHeader.FindAllStringSubmatch(string(text), -1) {
+			names[match[1]] = true
+		}
+	}
+	return names
 }

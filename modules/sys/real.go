@@ -81,7 +81,7 @@ func (w realWriter) Files() FileWriter         { return w.real.files }
 func (w realWriter) Packages() PackageWriter   { return w.real.packages }
 func (w realWriter) Units() UnitWriter         { return w.real.units }
 func (w realWriter) Mounts() MountWriter       { return w.real.mounts }
-func (w realWriter) Users() UserWriter { return w.real.users }
+func (w realWriter) Users() UserWriter         { return w.real.users }
 func (w realWriter) Resources() ResourceWriter { return w.real.resources }
 
 func (w realWriter) Run(ctx context.Context, c Command) (Result, error) {

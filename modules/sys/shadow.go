@@ -80,7 +80,7 @@ func (w shadowWriter) Files() FileWriter         { return w.shadow.files }
 func (w shadowWriter) Packages() PackageWriter   { return w.shadow.packages }
 func (w shadowWriter) Units() UnitWriter         { return w.shadow.units }
 func (w shadowWriter) Mounts() MountWriter       { return w.shadow.mounts }
-func (w shadowWriter) Users() UserWriter { return w.shadow.users }
+func (w shadowWriter) Users() UserWriter         { return w.shadow.users }
 func (w shadowWriter) Resources() ResourceWriter { return w.shadow.resources }
 
 func (w shadowWriter) Run(ctx context.Context, c Command) (Result, error) {

@@ -55,7 +55,7 @@ type State struct {
 	// Details are what only the host's own files say of Users, and Members of Groups.
 	Details map[string]sys.Account
 	Members map[string][]string
-	System sys.System
+	System  sys.System
 	// Using are the processes that use a path.
 	Using map[string][]sys.Process
 	// Probes and Runs answer commands, by their words with spaces between.
@@ -130,7 +130,7 @@ func newHost(tb testing.TB, root string) *Host {
 			CPUs: 2, MemoryBytes: 4 << 30, UID: os.Geteuid(),
 		},
 		Details: map[string]sys.Account{}, Members: map[string][]string{},
-		Using: map[string][]sys.Process{},
+		Using:  map[string][]sys.Process{},
 		Probes: map[string]func(Call) sys.Result{}, Runs: map[string]func(Call) sys.Result{},
 		Dials: map[string]func(context.Context) (net.Conn, error){}, Names: map[string][]string{},
 		Broken: map[string]error{},

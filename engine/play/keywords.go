@@ -109,6 +109,6 @@ func (l *loader) notYet(at diag.Range, format string, args ...any) {
 var laterModules = []string{
 	"apt", "apt_key", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
 	"expect", "gather_facts", "getent", "git", "iptables", "known_hosts", "mount_facts",
-	"package_facts", "pip", "rpm_key", "service", "service_facts", "subversion", "sysvinit", 
+	"package_facts", "pip", "rpm_key", "service", "service_facts", "subversion", "sysvinit",
 	"validate_argument_spec", "yum", "yum_repository",
 }

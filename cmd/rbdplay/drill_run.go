@@ -247,11 +247,18 @@ func (d *drill) stopAndUse(ctx context.Context, step drillStep, host string, var
 	watched.reset()
 	if err := d.stop(ctx, step, host, vars); err != nil {
 		cancel()
-		_ = <-ended // cut off by this
-		return nil, fmt.Errorf("stopping: %w", err)
+		return nil, errors.Join(fmt.Errorf("stopping: %w", err), unlessCanceled(<-ended))
 	}
 	err := <-ended
 	return sink.storage, err
+}
+
+// unlessCanceled is the error of something that may have been cut off on purpose.
+func unlessCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func (d *drill) stop(ctx context.Context, step drillStep, host string, vars map[string]any) error {

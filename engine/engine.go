@@ -23,19 +23,19 @@ import (
 
 // Options say what to run, where, and how.
 type Options struct {
-	Playbook    *play.Playbook
-	Inventory   *inventory.Inventory
-	Registry    *modules.Registry
-	Environment *expression.Environment // nil: lookup.Environment(nil)
-	Connector   Connector
-	Sink        event.Sink
-	Check, Diff bool
-	Forks       int    // hosts worked for at a time; 0 means all
-	Verbosity   int    // for the tasks that ask (debug)
-	Limit       string // a host pattern; "" is everybody
-	Selection   play.Selection
-	StartAt     *play.Task // nil: from the beginning
-	ExtraVars   map[string]any
+	Playbook      *play.Playbook
+	Inventory     *inventory.Inventory
+	Registry      *modules.Registry
+	Environment   *expression.Environment // nil: lookup.Environment(nil)
+	Connector     Connector
+	Sink          event.Sink
+	Check, Diff   bool
+	Forks         int    // hosts worked for at a time; 0 means all
+	Verbosity     int    // for the tasks that ask (debug)
+	Limit         string // a host pattern; "" is everybody
+	Selection     play.Selection
+	StartAt       *play.Task // nil: from the beginning
+	ExtraVars     map[string]any
 	ForceHandlers bool // of plays that do not say force_handlers
 	// Step is asked before each task but meta, one at a time. nil asks nobody.
 	Step func(ctx context.Context, task string) (StepAnswer, error)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,7 +55,7 @@ func findEngines(ctx context.Context, dir string) ([]engine, error) {
 	engines := []engine{
 		{name: "rbdplay", command: []string{"bin/rbdplay", "run", "-o", "jsonl"}, recap: recapOfJSON},
 		{name: "ansible", command: []string{"ansible-playbook"}, env: ansible, recap: recapOfAnsible},
-		{name: "mitogen", command: []string{"ansible-playbook"}, recap: recapOfAnsible, env: append(ansible[:len(ansible):len(ansible)],
+		{name: "mitogen", command: []string{"ansible-playbook"}, recap: recapOfAnsible, env: append(slices.Clip(ansible),
 			"ANSIBLE_STRATEGY_PLUGINS="+mitogenStrategies, "ANSIBLE_STRATEGY=mitogen_linear")},
 	}
 	if err := os.WriteFile(filepath.Join(dir, "none.cfg"), nil, 0o600); err != nil {

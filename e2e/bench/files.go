@@ -21,7 +21,7 @@ const (
 func rename(from, to string) error { return os.Rename(from, to) }
 
 // files measures one big file and many small ones to three hosts.
-func files(ctx context.Context, s *site, o options) (section, error) {
+func files(ctx context.Context, s *site, _ options) (section, error) {
 	sec := section{note: fmt.Sprintf(
 		"One file of 512 MiB of random bytes (scp: three at once), and trees of small files of 2 KiB, copied with `copy: src=DIR/`. The peers copy %d small files, since they need minutes for %d; *unchanged* is the same copy again.", manyPeers, manyFiles)}
 	inventory, err := s.inventory(3, 0)

@@ -58,7 +58,7 @@ func (d *delay) accept() {
 // serve carries one connection. Setting it up costs one round trip, as it would
 // over the distance; after that each direction is a queue of its own.
 func (d *delay) serve(client net.Conn) {
-	defer client.Close()
+	defer client.Close() //nolint:errcheck // what it says no longer counts
 	if !d.wait(2 * d.oneWay) {
 		return
 	}
@@ -66,7 +66,7 @@ func (d *delay) serve(client net.Conn) {
 	if err != nil {
 		return // the client sees its connection closed
 	}
-	defer server.Close()
+	defer server.Close() //nolint:errcheck // same
 	end := context.AfterFunc(d.ctx, func() { _ = client.Close(); _ = server.Close() })
 	defer end()
 	var both sync.WaitGroup

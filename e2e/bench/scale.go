@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -91,7 +92,7 @@ func startHosts(ctx context.Context, count int) (*hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(ctx, self, "-serve-hosts", fmt.Sprint(count))
+	c := exec.CommandContext(ctx, self, "-serve-hosts", strconv.Itoa(count))
 	c.Stderr = os.Stderr
 	c.WaitDelay = 10 * time.Second
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }

@@ -95,7 +95,7 @@ func (s *site) inventory(count int, roundTrip time.Duration) (string, error) {
 			}
 			s.proxies = append(s.proxies, d)
 			address, port = "127.0.0.1", d.port()
-			for _, line := range strings.Split(string(known), "\n") {
+			for line := range strings.SplitSeq(string(known), "\n") {
 				if key, ok := strings.CutPrefix(line, n.IP+" "); ok {
 					fmt.Fprintf(&keys, "[127.0.0.1]:%d %s\n", port, key)
 				}

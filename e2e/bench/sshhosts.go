@@ -108,14 +108,14 @@ func (s *sshServer) accept(ctx context.Context, listener net.Listener) {
 }
 
 func (s *sshServer) connection(ctx context.Context, raw net.Conn) {
-	defer raw.Close()
+	defer raw.Close() //nolint:errcheck // what it says no longer counts
 	end := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer end()
 	conn, channels, requests, err := ssh.NewServerConn(raw, s.config)
 	if err != nil {
 		return // the client is told
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // same
 	s.work.Go(func() { ssh.DiscardRequests(requests) })
 	for offered := range channels {
 		if offered.ChannelType() != "session" {
@@ -132,7 +132,7 @@ func (s *sshServer) connection(ctx context.Context, raw net.Conn) {
 
 // session runs one command. The command ends with its channel.
 func (s *sshServer) session(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request) {
-	defer channel.Close()
+	defer channel.Close() //nolint:errcheck // same
 	for r := range requests {
 		if r.Type != "exec" {
 			_ = r.Reply(false, nil)

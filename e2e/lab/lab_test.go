@@ -169,6 +169,7 @@ func TestInventoryIsAnAnsibleInventory(t *testing.T) {
 			"ansible_user": "root", "ansible_ssh_private_key_file": "/x/key",
 			"ansible_ssh_common_args": "-o UserKnownHostsFile=/x/known",
 			"vip":                     "10.77.0.100", "vrrp_password": vrrpPassword,
+			"drill_units": []any{"rbdplay-lab-controlplane"},
 		},
 		"children": map[string]any{
 			"manage":  hosts("manage01", "10.77.0.11"),

@@ -298,12 +298,12 @@ func (s *server) tell(m *message) error {
 // gather lets the loop's writes of one file be put in place once, if they can be;
 // else it returns nil. Nothing is told before it is in place.
 func (s *server) gather(loop *itemLoop) *sys.Gathered {
-	real, ok := s.Host.(*sys.Real)
+	machine, ok := s.Host.(*sys.Real)
 	task := loop.call.task
 	if !ok || !loop.spec.EditsFile || len(task.Items) < 2 || task.Check || task.Async != nil {
 		return nil
 	}
-	gathered := real.Gather(loop.release)
+	gathered := machine.Gather(loop.release)
 	loop.host = gathered
 	loop.tell = func(m *message) error {
 		loop.held = append(loop.held, m)

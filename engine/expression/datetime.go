@@ -3,7 +3,6 @@ package expression
 import (
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,13 +37,10 @@ const day = 24 * time.Hour
 
 // parts are days, seconds and microseconds; only the days may be negative.
 func (s span) parts() (days, seconds, micros int) {
-	whole := time.Duration(math.Floor(float64(s) / float64(day)))
-	if rest := time.Duration(s) - whole*day; rest < 0 {
-		whole--
-	} else if rest >= day {
-		whole++
+	whole, rest := int64(s)/int64(day), time.Duration(s)%day
+	if rest < 0 {
+		whole, rest = whole-1, rest+day
 	}
-	rest := time.Duration(s) - whole*day
 	return int(whole), int(rest / time.Second), int(rest % time.Second / time.Microsecond)
 }
 

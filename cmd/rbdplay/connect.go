@@ -44,6 +44,7 @@ type connectionFlags struct {
 	timeout                                 int // seconds; 0 is the default
 	password, becomePassword                transport.Secret
 	environment                             ssh.Environment
+	passphrase                              func(ctx context.Context, keyFile string) (transport.Secret, error) // see ssh.Config
 }
 
 // secrets are the texts that must never be shown.
@@ -250,6 +251,7 @@ func (c *connector) config(t engine.Target) (ssh.Config, error) {
 	config := ssh.Config{
 		Host: t.Host, Address: v.Address, Port: v.Port, User: v.User, Timeout: v.Timeout,
 		Password: transport.NewSecret(v.Password), Environment: c.flags.environment,
+		Passphrase:            c.flags.passphrase,
 		StrictHostKeyChecking: ssh.HostKeyChecking(c.flags.hostKeys),
 	}
 	if config.Timeout == 0 {

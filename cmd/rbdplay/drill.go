@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/transport/ssh"
@@ -137,17 +135,17 @@ func (f *drillFlags) drill(ctx context.Context, s *streams, name string) error {
 	if err := report(s, f.faults(name), nil); err != nil {
 		return err
 	}
-	if file, ok := s.in.(*os.File); !f.yes && (!ok || !term.IsTerminal(int(file.Fd()))) {
+	if _, ok := s.terminal(); !f.yes && !ok {
 		return errors.New("the drill breaks things and asks before it does: say --yes, as standard input is no terminal")
 	}
 	l, err := f.load(ctx, s, name+"-drill")
 	if err != nil {
 		return err
 	}
-	if err := f.askPasswords(s); err != nil {
+	if err := f.askPasswords(ctx, s); err != nil {
 		return err
 	}
-	f.connection.environment = ssh.Environ()
+	f.connection.environment, f.connection.passphrase = ssh.Environ(), newPassphrases(s, l.vault)
 	d := &drill{drillFlags: f, streams: s, loaded: l}
 	if err := d.look(ctx); err != nil {
 		return err

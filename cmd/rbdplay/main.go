@@ -103,6 +103,7 @@ type streams struct {
 	out, err io.Writer
 
 	hide    *vault.Keyring // what it opened is not shown; nil is nothing
+	asking  sync.Mutex     // held while a question is on the terminal
 	mu      sync.Mutex
 	leaving func() // see whenLeaving
 }

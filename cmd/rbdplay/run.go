@@ -126,7 +126,7 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 			return reportErrors(s, l.sources, err, other)
 		}
 	}
-	if err := f.askPasswords(s); err != nil {
+	if err := f.askPasswords(ctx, s); err != nil {
 		return err
 	}
 	if f.step {
@@ -135,7 +135,7 @@ func (f *runFlags) run(ctx context.Context, s *streams, name string) error {
 		}
 	}
 	o.Secrets = f.connection.secrets()
-	f.connection.environment = ssh.Environ()
+	f.connection.environment, f.connection.passphrase = ssh.Environ(), newPassphrases(s, l.vault)
 	connector := newConnector(l.registry, f.connection)
 	defer connector.Close()
 	o.Connector = connector
@@ -157,7 +157,8 @@ func (f *runFlags) options(s *streams, l *loaded) engine.Options {
 	return engine.Options{
 		Playbook: l.playbook, Inventory: l.inventory, Registry: l.registry, Environment: l.environment, Check: f.check, Diff: f.diff,
 		Forks: f.forks, Verbosity: f.verbosity, Limit: f.limit, Reload: l.reload, ForceHandlers: f.forceHandlers, ExtraVars: l.extra, Vault: l.vault, Defaults: f.become, Selection: f.selection(),
-		Sink: view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
+		Prompt: s.prompt,
+		Sink:   view.NewHuman(s.err, view.Options{Color: isColored(s.err)}),
 	}
 }
 
@@ -209,8 +210,7 @@ func (f *runFlags) sink(s *streams, sources *diag.Sources) (event.Sink, *view.JS
 
 // isColored reports whether out is a terminal that wants colours (no-color.org).
 func isColored(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // exit turns what a run came to into the exit code.
@@ -231,7 +231,7 @@ func (f *runFlags) exit(summary engine.Summary) error {
 }
 
 // askPasswords reads passwords from the terminal, without showing them.
-func (f *runFlags) askPasswords(s *streams) error {
+func (f *runFlags) askPasswords(ctx context.Context, s *streams) error {
 	for _, ask := range []struct {
 		wanted bool
 		prompt string
@@ -243,7 +243,7 @@ func (f *runFlags) askPasswords(s *streams) error {
 		if !ask.wanted {
 			continue
 		}
-		text, err := s.askSecret(ask.prompt)
+		text, err := s.askSecret(ctx, ask.prompt)
 		if err != nil {
 			return err
 		}

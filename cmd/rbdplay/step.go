@@ -6,18 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"github.com/rbdplay/rbdplay/engine"
 )
 
 // stepper asks before each task. There has to be a terminal to ask on.
 func stepper(s *streams) (func(ctx context.Context, task string) (engine.StepAnswer, error), error) {
-	file, ok := s.in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	if _, ok := s.terminal(); !ok {
 		return nil, errors.New("--step asks before each task, but standard input is no terminal")
 	}
 	return askStep(s.in, s.err), nil

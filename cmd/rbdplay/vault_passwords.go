@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/rbdplay/rbdplay/cmd/rbdplay/config"
 	"github.com/rbdplay/rbdplay/engine/vault"
@@ -90,7 +89,7 @@ func vaultPassword(ctx context.Context, s *streams, id string, isNew bool) (vaul
 	var text string
 	var err error
 	if source == "prompt" || source == "prompt_ask_vault_pass" {
-		text, err = s.askVaultPassword(label, isNew)
+		text, err = s.askVaultPassword(ctx, label, isNew)
 	} else {
 		text, err = readPassword(ctx, expandHome(source, os.Getenv("HOME")), label)
 	}
@@ -100,7 +99,7 @@ func vaultPassword(ctx context.Context, s *streams, id string, isNew bool) (vaul
 	return vault.NewPassword(label, text)
 }
 
-func (s *streams) askVaultPassword(label string, isNew bool) (string, error) {
+func (s *streams) askVaultPassword(ctx context.Context, label string, isNew bool) (string, error) {
 	prompt := "Vault password: "
 	if isNew {
 		prompt = "New vault password: "
@@ -108,27 +107,15 @@ func (s *streams) askVaultPassword(label string, isNew bool) (string, error) {
 	if label != vault.DefaultID {
 		prompt = strings.TrimSuffix(prompt, ": ") + " (" + label + "): "
 	}
-	text, err := s.askSecret(prompt)
+	text, err := s.askSecret(ctx, prompt)
 	if err != nil || !isNew {
 		return text, err
 	}
-	again, err := s.askSecret("Once more: ")
+	again, err := s.askSecret(ctx, "Once more: ")
 	if err == nil && again != text {
 		err = errors.New("the two passwords are not the same")
 	}
 	return text, err
-}
-
-// askSecret reads a line from the terminal without showing it.
-func (s *streams) askSecret(prompt string) (string, error) {
-	file, ok := s.in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return "", errors.New("a password was to be asked for, but standard input is no terminal")
-	}
-	fmt.Fprint(s.err, prompt)
-	text, err := term.ReadPassword(int(file.Fd()))
-	fmt.Fprintln(s.err)
-	return string(text), err
 }
 
 // readPassword reads a password file, or what it prints when it may be executed.

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -215,6 +216,9 @@ func (l *login) decrypt(file string, content []byte) (ssh.Signer, error) {
 		return nil, fmt.Errorf("key file %s: passphrase: %w", file, err)
 	}
 	raw, err := ssh.ParseRawPrivateKeyWithPassphrase(content, []byte(passphrase.Reveal()))
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, fmt.Errorf("key file %s: the passphrase is wrong", file)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", file, err)
 	}

@@ -30,7 +30,10 @@ type host struct {
 	begun bool // with strategy free: the task of StartAt was reached
 	// within are the variables of the loops of includes that the host is in.
 	within []scope.Layer
-	role   *play.Role // that meta: end_role has left
+	// varsFiles are the variables of those vars_files whose names need the host.
+	varsFiles     []scope.Layer
+	varsFilesLack bool       // it was said that one is passed by
+	role          *play.Role // that meta: end_role has left
 }
 
 // active reports whether the host still takes part in the play.

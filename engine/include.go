@@ -11,7 +11,9 @@ import (
 )
 
 // scope is what a task of the play sees on a host, but for its own variables.
-func (p *playRun) scope(h *host) *scope.Scope { return p.scopes.Scope(h.name).WithLayers(h.within) }
+func (p *playRun) scope(h *host) *scope.Scope {
+	return p.scopes.Scope(h.name).WithLayers(h.varsFiles).WithLayers(h.within)
+}
 
 // brought are the steps that an include, or one item of its loop, brings on a
 // host.

@@ -44,7 +44,7 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 	pr := &playRun{run: r, play: p, title: p.Title(ctx, r.vars.Scope().WithLayers(r.layersOf(p))), notified: map[*play.Handler]map[*host]notification{}}
 	for _, name := range names {
 		h := r.hosts[name]
-		h.ended, h.role = false, nil
+		h.ended, h.role, h.varsFiles, h.varsFilesLack = false, nil, nil, false
 		pr.named = append(pr.named, h)
 	}
 	pr.all = ordered(activeOf(pr.named), p.Order)

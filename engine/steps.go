@@ -99,6 +99,9 @@ func (p *playRun) rescue(ctx context.Context, b *play.Block, hosts []*host, resc
 // task runs one task on hosts and waits for all of them. It gives the hosts that
 // it ran on, which is one of them with run_once, and how it ended there.
 func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) ([]*host, []*taskEnd) {
+	if hosts = p.readVarsFiles(ctx, t, hosts, rescued); len(hosts) == 0 {
+		return nil, nil
+	}
 	first := t.Scope(p.scope(hosts[0]))
 	if t.Spec != nil && t.Spec.Name == "add_host" && p.apart == nil {
 		hosts = hosts[:1] // as in Ansible, where only this one registers the result

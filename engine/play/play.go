@@ -47,6 +47,7 @@ type Play struct {
 	GatherFacts   *Setting[bool] // nil: not said, which means yes
 	Prompts       []*Prompt      // vars_prompt: what to ask a person for
 	Layers        []scope.Layer  // vars, vars_files, and the public variables of its roles; weakest first
+	HostVarsFiles []*VarsFile    // of vars_files, those that each host reads for itself; they count over Layers
 	Roles         []*Role        // every role that the play uses without asking at run time
 	Stages        []Stage        // pre_tasks, roles, tasks, post_tasks; handlers are flushed after each
 	Invariants    []*Invariant   // hold before the first batch and after each, on all hosts of the play

@@ -237,65 +237,6 @@ func (h *Hosts) Pattern(ctx context.Context, s expression.Scope) (*inventory.Pat
 	return inventory.ParsePattern(strings.Join(words, ","), diag.Fixed(h.Range))
 }
 
-// varsFiles reads vars_files. Each must be there when the playbook is loaded; in
-// a list of alternatives the first that is there counts.
-func (l *loader) varsFiles(f *syntax.Fields, p *Play, around surroundings) {
-	node, ok := f.Get("vars_files")
-	if !ok {
-		return
-	}
-	items := []*syntax.Node{node}
-	if node.Kind == syntax.Sequence {
-		items = node.Items
-	}
-	for _, item := range items {
-		names := []*syntax.Node{item}
-		if item.Kind == syntax.Sequence {
-			names = item.Items
-		}
-		if vars := l.firstVarsFile(names, item, around); vars.Len() > 0 {
-			p.Layers = append(p.Layers, scope.Layer{Level: scope.PlayVarsFiles, Vars: vars})
-		}
-	}
-}
-
-func (l *loader) firstVarsFile(names []*syntax.Node, item *syntax.Node, around surroundings) *scope.Vars {
-	var looked []string
-	for _, n := range names {
-		name, ok := l.knownText(n, "a name in vars_files", nil)
-		if !ok {
-			return nil
-		}
-		for _, folder := range []location{around.home.join("vars"), around.home} {
-			p, err := l.seenFrom(folder, name)
-			if err != nil {
-				l.add(n.Errorf("%v", err))
-				return nil
-			}
-			if there, err := p.exists(); err != nil {
-				l.add(n.Errorf("%s: cannot be looked at: %s", p.display, reason(err)))
-				return nil
-			} else if there {
-				return l.varsFile(p, n.Range)
-			}
-			looked = append(looked, p.display)
-		}
-	}
-	l.add(item.Errorf("there is no such file of variables").WithDetail("looked for " + strings.Join(looked, ", ")))
-	return nil
-}
-
-// varsFile reads a YAML file of variables.
-func (l *loader) varsFile(p location, at diag.Range) *scope.Vars {
-	root, ok := l.varsNode(p, at)
-	if !ok {
-		return nil
-	}
-	vars, found := scope.Compile(l.env, root)
-	*l.found = append(*l.found, found...)
-	return vars
-}
-
 func (l *loader) varsNode(p location, at diag.Range) (*syntax.Node, bool) {
 	root, ok := l.read(p, at)
 	if !ok {

@@ -64,6 +64,7 @@ func (r *varsReader) file(search *fileSearch) error {
 
 // add adds a file's variables; later ones win.
 func (r *varsReader) add(p location) {
+	delete(r.loader.files, p.display) // a task may have written it since
 	root, ok := r.varsNode(p, r.at)
 	if !ok {
 		return

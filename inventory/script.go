@@ -207,7 +207,7 @@ func runInventory(ctx context.Context, name string, args []string) ([]byte, erro
 	case out.over:
 		return nil, fmt.Errorf("prints more than %d MiB", mostOutput>>20)
 	case exited:
-		return nil, fmt.Errorf("ended with %s: %s", ended, strings.TrimSpace(complaints.text.String()))
+		return nil, fmt.Errorf("ended with %w: %s", ended, strings.TrimSpace(complaints.text.String()))
 	case err != nil:
 		return nil, fmt.Errorf("cannot be run: %w", err)
 	}

@@ -41,7 +41,7 @@ func (controller) Run(ctx context.Context, command, dir string) (string, error) 
 	case out.over:
 		return "", fmt.Errorf("the command %q prints more than %d MiB", command, mostOutput>>20)
 	case exited:
-		return "", fmt.Errorf("the command %q ended with %s: %s", command, ended, strings.TrimSpace(complaints.String()))
+		return "", fmt.Errorf("the command %q ended with %w: %s", command, ended, strings.TrimSpace(complaints.String()))
 	case err != nil:
 		return "", fmt.Errorf("the command %q: %w", command, err)
 	}

@@ -181,8 +181,8 @@ func (v *vaultCommand) store(name string, text []byte) error {
 func replaceFile(name string, text []byte) error {
 	mode, owner := fs.FileMode(0o600), -1
 	group := -1
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -267,8 +267,8 @@ func (v *vaultCommand) runRekey(ctx context.Context, names []string) error {
 		return err
 	}
 	source := vault.DefaultID + "@prompt"
-	switch given := append(v.newIDs, v.newFiles...); {
-	case len(given) > 1:
+	switch {
+	case len(v.newIDs)+len(v.newFiles) > 1:
 		return errors.New("only one new password can be given")
 	case len(v.newIDs) == 1:
 		source = v.newIDs[0]

@@ -36,7 +36,7 @@ func (f *vaultFlags) add(c *cobra.Command) {
 func (f *vaultFlags) keyring(ctx context.Context, s *streams, settings *config.Config) (*vault.Keyring, error) {
 	list := settings.Get("vault_identity_list")
 	var sources []string
-	for _, part := range strings.Split(list.Text, ",") {
+	for part := range strings.SplitSeq(list.Text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			label, source := splitVaultID(part)
 			if source != "prompt" {

@@ -229,8 +229,7 @@ func firstPlace(file string) diag.Range {
 // quiet keeps of a YAML fault its place: its words may quote what was encrypted.
 func quiet(file string, err error) error {
 	at := diag.Range{File: file}
-	var d diag.Diagnostic
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[diag.Diagnostic](err); ok {
 		at = d.Range
 	}
 	return diag.New(at, "what is encrypted here is no YAML (line and column are those of the decrypted text)").

@@ -154,6 +154,7 @@ func (u *shadowUsers) change(ctx context.Context, why string, edit func(*Account
 		}
 		all = read.clone()
 	}
+	before := all.clone()
 	if err := edit(&all); err != nil {
 		return err
 	}
@@ -161,17 +162,31 @@ func (u *shadowUsers) change(ctx context.Context, why string, edit func(*Account
 		return err
 	}
 	u.local = &all
+	u.remember(before, all)
 	return nil
+}
+
+// remember keeps which entries went: also those that no one named, as the group
+// that goes with its user.
+func (u *shadowUsers) remember(before, after Accounts) {
+	for _, user := range before.Users {
+		u.removed["user "+user.Name] = true
+	}
+	for _, group := range before.Groups {
+		u.removed["group "+group.Name] = true
+	}
+	for _, user := range after.Users {
+		delete(u.removed, "user "+user.Name)
+	}
+	for _, group := range after.Groups {
+		delete(u.removed, "group "+group.Name)
+	}
 }
 
 // AddUser records a user, and makes the home in the shadow of the files.
 func (u *shadowUsers) AddUser(ctx context.Context, a NewAccount) error {
 	err := u.change(ctx, "user "+a.Name+" would be added", func(all *Accounts) error {
-		if err := all.Add(a); err != nil {
-			return err
-		}
-		delete(u.removed, "user "+a.Name)
-		return nil
+		return all.Add(a)
 	})
 	if err != nil {
 		return err
@@ -421,7 +436,6 @@ func (u *shadowUsers) RemoveUser(ctx context.Context, name string, home, _ bool)
 		if a := all.user(name); a != nil {
 			old = *a
 		}
-		u.removed["user "+name] = true
 		return all.Remove(name)
 	})
 	if err != nil || !home {
@@ -458,7 +472,6 @@ func (a *Accounts) Remove(name string) error {
 // AddGroup records a group.
 func (u *shadowUsers) AddGroup(ctx context.Context, g Group, _, nonUnique bool) error {
 	return u.change(ctx, "group "+g.Name+" would be added", func(all *Accounts) error {
-		delete(u.removed, "group "+g.Name)
 		return all.AddGroup(g, nonUnique)
 	})
 }
@@ -510,7 +523,6 @@ func (a *Accounts) ChangeGroup(name string, gid int, nonUnique bool) error {
 // RemoveGroup records that a group goes.
 func (u *shadowUsers) RemoveGroup(ctx context.Context, name string) error {
 	return u.change(ctx, "group "+name+" would be removed", func(all *Accounts) error {
-		u.removed["group "+name] = true
 		return all.RemoveGroup(name)
 	})
 }

@@ -84,6 +84,7 @@ func TestSystemOnAPrivateMachine(t *testing.T) {
 		{"user", map[string]any{"name": "rbduser", "uid": 5432, "groups": []any{}}, true},
 		{"user", map[string]any{"name": "rbdsvc", "system": true, "create_home": false, "group": "rbdsys", "shell": "/usr/sbin/nologin"}, true},
 		{"user", map[string]any{"name": "rbdsvc", "home": "/home/rbdsvc"}, true},
+		{"user", map[string]any{"name": "rbdkeys"}, true},
 		{"authorized_key", map[string]any{"user": "rbduser", "key": key}, true},
 		{"authorized_key", map[string]any{"user": "rbduser", "key": key, "key_options": `command="echo a b",no-pty`}, true},
 		{"authorized_key", map[string]any{"user": "rbduser", "key": key, "state": "absent"}, true},
@@ -99,6 +100,8 @@ func TestSystemOnAPrivateMachine(t *testing.T) {
 		{"sysctl", map[string]any{"name": "net.ipv4.ip_forward", "value": "0", "sysctl_set": true, "sysctl_file": "/etc/sysctl.d/x.conf"}, true},
 		{"sysctl", map[string]any{"name": "net/ipv4/ip_forward", "state": "absent", "sysctl_file": "/etc/sysctl.d/x.conf"}, true},
 		{"user", map[string]any{"name": "rbdsvc", "state": "absent"}, true},
+		{"user", map[string]any{"name": "rbdkeys", "state": "absent"}, true},
+		{"group", map[string]any{"name": "rbdkeys", "state": "absent"}, false}, // went with its user
 		{"user", map[string]any{"name": "rbduser", "state": "absent", "remove": true}, true},
 		{"user", map[string]any{"name": "rbduser", "state": "absent", "remove": true}, false},
 		{"group", map[string]any{"name": "rbdops", "state": "absent"}, true},
@@ -109,7 +112,7 @@ func TestSystemOnAPrivateMachine(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatalf("%s %v: %v", step.module, step.args, problems)
 		}
-		out := modulestest.Predicted(t, m, sys.NewReal(), "/home")
+		out := modulestest.Predicted(t, m, sys.NewReal(), "/home", "/etc", "/var/spool", "/var/mail")
 		if out.Status == modules.Failed || (len(out.Changes) > 0) != step.changes {
 			t.Fatalf("%s %v: %s %s: %s", step.module, step.args, out.Status, out.Message, shown(out.Changes))
 		}
@@ -121,6 +124,54 @@ func TestSystemOnAPrivateMachine(t *testing.T) {
 		text, err := os.ReadFile(file)
 		if err != nil || !strings.Contains(string(text), wants) {
 			t.Errorf("%s: %v %s", file, err, text)
+		}
+	}
+}
+
+// TestUserKeyOnAPrivateMachine makes a key: the check says all but the key itself,
+// which nobody can foretell.
+func TestUserKeyOnAPrivateMachine(t *testing.T) {
+	if !privately(t, "/etc", "/home", "/var/spool", "/var/mail") {
+		return
+	}
+	for _, kind := range []string{"ed25519", "ecdsa"} {
+		args := map[string]any{"name": "rbdkeys", "generate_ssh_key": true, "ssh_key_type": kind, "ssh_key_comment": "of " + kind}
+		checked := run(t, sys.NewShadow(sys.NewReal()), "user", args)
+		file := "/home/rbdkeys/.ssh/id_" + kind
+		if _, err := os.Lstat(file); !os.IsNotExist(err) {
+			t.Fatalf("the check made %s: %v", file, err)
+		}
+		ran := run(t, sys.NewReal(), "user", args)
+		wantStatus(t, ran, modules.Changed)
+		if got, want := shown(checked.Changes), shown(ran.Changes); got != want {
+			t.Errorf("the check foretold %s, and the run did %s", got, want)
+		}
+		wantStatus(t, run(t, sys.NewReal(), "user", args), modules.OK)
+		wantKey(t, file, ran.Result["ssh_public_key"], "of "+kind)
+	}
+}
+
+// wantKey holds the two halves against each other, and looks at who may read them.
+func wantKey(t *testing.T, file string, told any, comment string) {
+	t.Helper()
+	public, err := exec.CommandContext(t.Context(), "ssh-keygen", "-y", "-f", file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told != strings.TrimSpace(string(public)) || !strings.HasSuffix(strings.TrimSpace(string(public)), " "+comment) {
+		t.Errorf("%s: told was %v, and it is %s", file, told, public)
+	}
+	for path, mode := range map[string]os.FileMode{file: 0o600, file + ".pub": 0o644, filepath.Dir(file): 0o700} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != mode {
+			t.Errorf("%s has the mode %o", path, info.Mode().Perm())
+		}
+		owner, err := exec.CommandContext(t.Context(), "stat", "-c", "%U:%G", path).Output()
+		if err != nil || strings.TrimSpace(string(owner)) != "rbdkeys:rbdkeys" {
+			t.Errorf("%s is of %s, %v", path, owner, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rbdplay/rbdplay/modules"
+	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
 var errNoAnswer = errors.New("the database does not answer")
@@ -57,6 +58,37 @@ func TestAptRepository(t *testing.T) {
 	wantStatus(t, agreed(t, host, "apt_repository", own), modules.Changed)
 	there["state"] = "absent"
 	wantChanges(t, agreed(t, host, "apt_repository", there), "update /etc/apt/sources.list content: deb http://a.example.org/debian bookworm main\n ->")
+}
+
+// The lists are fetched when a line came or went, and only then. Where that fails
+// the line stays and the task says both.
+func TestAptRepositoryFetchesTheLists(t *testing.T) {
+	host := packaged(t)
+	host.Mkdir("/etc/apt")
+	host.Mkdir("/etc/apt/sources.list.d")
+	args := map[string]any{"repo": "deb http://a.example.org/debian bookworm main"}
+	const fetched = "run package lists refresh: (absent) -> (absent)"
+	const line = "create /etc/apt/sources.list.d/a_example_org_debian.list content: (absent) -> deb http://a.example.org/debian bookworm main"
+	host.State.Broken["packages.UpdateCache"] = errNoAnswer
+	failed := run(t, host, "apt_repository", args)
+	wantFailure(t, failed, errNoAnswer.Error())
+	if !strings.Contains(failed.Message, "already done: create /etc/apt/sources.list.d/a_example_org_debian.list") {
+		t.Errorf("what was done is not named: %s", failed.Message)
+	}
+	delete(host.State.Broken, "packages.UpdateCache")
+	wantChanges(t, run(t, host, "apt_repository", args))
+	args["state"] = "absent"
+	out := run(t, host, "apt_repository", args)
+	if !strings.Contains(shown(out.Changes), fetched) {
+		t.Errorf("removed without fetching the lists: %s", shown(out.Changes))
+	}
+	args["state"] = "present"
+	checked, ran := run(t, sys.NewShadow(host), "apt_repository", args), run(t, host, "apt_repository", args)
+	for _, out := range []modules.Outcome{checked, ran} {
+		if got := shown(out.Changes); !strings.Contains(got, line) || !strings.Contains(got, fetched) {
+			t.Errorf("added: %s", got)
+		}
+	}
 }
 
 // A user whose look fails is no absent user, and one of a directory service is not

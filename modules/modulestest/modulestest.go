@@ -107,10 +107,12 @@ func Dir(t testing.TB) string {
 // Predicted runs m on a shadow of host and then on host, and holds the two
 // against each other: the check wrote nothing at or below root, both ended alike,
 // with the same changes and result, and a second run of each finds nothing to do.
-// It returns the run's outcome.
-func Predicted(t systest.TB, m modules.Module, host sys.Host, root string) modules.Outcome {
+// Of the folders besides, only that the check left them alone is held: what the
+// system's own programs write there is not foretold. It returns the run's outcome.
+func Predicted(t systest.TB, m modules.Module, host sys.Host, root string, besides ...string) modules.Outcome {
 	t.Helper()
 	before := systest.Tree(t, host, root)
+	around := trees(t, host, besides)
 	shadow := sys.NewShadow(host)
 	checked := modules.Run(t.Context(), m, shadow, modules.Emit{})
 	foretold := systest.Tree(t, shadow, root) // now, since the shadow reads on from what lies beneath
@@ -118,6 +120,9 @@ func Predicted(t systest.TB, m modules.Module, host sys.Host, root string) modul
 		nothingLeft(t, m, shadow, root)
 	}
 	if diff := cmp.Diff(before, systest.Tree(t, host, root)); diff != "" {
+		t.Fatalf("the check wrote to the host (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(around, trees(t, host, besides)); diff != "" {
 		t.Fatalf("the check wrote to the host (-before +after):\n%s", diff)
 	}
 	ran := modules.Run(t.Context(), m, host, modules.Emit{})
@@ -136,6 +141,15 @@ func Predicted(t systest.TB, m modules.Module, host sys.Host, root string) modul
 		t.Fatalf("the run said %s (%s) and changed the host (-before +after):\n%s", ran.Status, ran.Message, diff)
 	}
 	return ran
+}
+
+func trees(t systest.TB, host sys.Reader, roots []string) map[string]map[string]systest.Entry {
+	t.Helper()
+	all := map[string]map[string]systest.Entry{}
+	for _, root := range roots {
+		all[root] = systest.Tree(t, host, root)
+	}
+	return all
 }
 
 // nothingLeft runs m once more: there must be nothing to do but events, and with

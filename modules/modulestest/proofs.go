@@ -1,6 +1,7 @@
 package modulestest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -102,12 +103,19 @@ func proofOf(t *testing.T, registry *modules.Registry, dir, name string, fixture
 			fill(t, name, &proof, fmt.Sprintf("yes: %d fixtures; it changes nothing", all))
 		}
 	}
-	if proof.Systems == "" {
-		proof.Systems = "Debian 12"
+	switch {
+	case proof.Systems != "":
+	case fixtured:
+		proof.Systems = "Debian 12" // the fixtures are real trees, and that is where they are tested
+	case spec.Place == modules.OnController:
+		proof.Systems = "no need: nothing of it is done on a host"
 	}
-	for column, cell := range map[string]string{"check": proof.Check, "diff": proof.Diff, "idempotence": proof.Idempotence, "cancel": proof.Cancel} {
-		if test := namedTest.FindString(cell); test != "" && !tests(t)[test] {
-			t.Errorf("proofs.yaml names for the %s of %s the test %s, which there is not", column, name, test)
+	cells := map[string]string{"check": proof.Check, "diff": proof.Diff, "idempotence": proof.Idempotence, "cancel": proof.Cancel, "systems": proof.Systems}
+	for column, cell := range cells {
+		for _, test := range namedTest.FindAllString(cell, -1) {
+			if !tests(t)[test] {
+				t.Errorf("proofs.yaml names for the %s of %s the test %s, which there is not", column, name, test)
+			}
 		}
 		if cell == "" {
 			t.Errorf("module %s: nothing proves its %s: give it fixtures in %s/%s, or say why not in proofs.yaml", name, column, dir, name)
@@ -154,13 +162,16 @@ var (
 	testHeader = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 )
 
-// tests are the names of the tests in the folder of the package that is tested.
+// tests are the names of the tests in the folder of the package that is tested, and
+// of those in the lab.
 func tests(t *testing.T) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob("*_test.go")
-	if err != nil {
+	inLab, err2 := filepath.Glob("../e2e/*_test.go")
+	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
+	files = append(files, inLab...)
 	names := map[string]bool{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)

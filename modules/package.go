@@ -12,27 +12,42 @@ import (
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
-// PackageArgs are the arguments of package and of its names apt, dnf and yum.
+// PackageWish is what package, apt, dnf and yum have in common.
+type PackageWish struct {
+	Name           []string `arg:"name" alias:"pkg,package" doc:"The packages, each a name or name=version in the package manager's own version string. May be left out with update_cache."`
+	State          string   `arg:"state" default:"present" choices:"present,absent,latest,installed,removed" doc:"present takes any version that is there already; latest also upgrades. installed and removed are other words for present and absent."`
+	UpdateCache    bool     `arg:"update_cache" default:"no" alias:"update-cache" doc:"Fetch the package lists first. With names and state present this is done only when something has to be installed."`
+	Units          string   `arg:"units" default:"as_packaged" choices:"as_packaged,disabled" doc:"What becomes of the units of newly installed packages: what the packages' scripts do (Debian starts and enables them), or stopped and disabled."`
+	AllowDowngrade bool     `arg:"allow_downgrade" default:"no" alias:"allow-downgrade,allow_downgrades" doc:"Let name=version be older than what is installed."`
+}
+
+// PackageHold is whether held packages stay.
+type PackageHold struct {
+	AllowChangeHeldPackages bool `arg:"allow_change_held_packages" default:"no" doc:"Let held packages (apt-mark hold, versionlock) be changed."`
+}
+
+// PackageApt are options that only apt knows. package takes them for hosts with
+// any package manager, where they are of no matter to the others.
+type PackageApt struct {
+	CacheValidTime int  `arg:"cache_valid_time" default:"0" doc:"Seconds for which the package lists of apt are fresh enough; with it update_cache is on. dnf and yum look after the age of their lists themselves, so that nothing is fetched there."`
+	Purge          bool `arg:"purge" default:"no" doc:"With absent, remove the configuration files too (apt)."`
+}
+
+// PackageArgs are the arguments of package.
 type PackageArgs struct {
-	Name                    []string `arg:"name" alias:"pkg,package" doc:"The packages, each a name or name=version in the package manager's own version string. May be left out with update_cache."`
-	State                   string   `arg:"state" default:"present" choices:"present,absent,latest,installed,removed" doc:"present takes any version that is there already; latest also upgrades. installed and removed are other words for present and absent."`
-	UpdateCache             bool     `arg:"update_cache" default:"no" alias:"update-cache" doc:"Fetch the package lists first. With names and state present this is done only when something has to be installed."`
-	CacheValidTime          int      `arg:"cache_valid_time" default:"0" doc:"Seconds for which the package lists of apt are fresh enough; with it update_cache is on. dnf and yum look after the age of their lists themselves, so that nothing is fetched there."`
-	Units                   string   `arg:"units" default:"as_packaged" choices:"as_packaged,disabled" doc:"What becomes of the units of newly installed packages: what the packages' scripts do (Debian starts and enables them), or stopped and disabled."`
-	AllowDowngrade          bool     `arg:"allow_downgrade" default:"no" alias:"allow-downgrade,allow_downgrades" doc:"Let name=version be older than what is installed."`
-	AllowChangeHeldPackages bool     `arg:"allow_change_held_packages" default:"no" doc:"Let held packages (apt-mark hold, versionlock) be changed."`
-	Purge                   bool     `arg:"purge" default:"no" doc:"With absent, remove the configuration files too (apt)."`
+	PackageWish
+	PackageApt
+	PackageHold
 }
 
 func packageSpec() Spec {
 	return Spec{
 		Name:    "package",
-		Aliases: []string{"apt", "dnf", "yum", "ansible.builtin.apt", "ansible.builtin.dnf", "ansible.builtin.yum"},
 		Summary: "Install, upgrade and remove packages with apt, dnf or yum",
 		Place:   OnHost,
 		New:     func() Module { return &PackageArgs{} },
 		Notes: []string{
-			"The host's own package manager is used, whichever of the names the task has. Packages that are called differently in the families are the playbook's business.",
+			"The host's own package manager is used. Packages that are called differently in the families are the playbook's business.",
 			"Every package of the transaction is a change, dependencies included. When the lists are fetched first, check mode foretells from the lists that are there; where those lack the package, its version is not known yet.",
 			"Ansible's package fetches the lists even when nothing is to be installed. Here that happens only with state latest or without names; it counts as a change then.",
 		},
@@ -52,7 +67,7 @@ package:
   name: [nginx=1.22.1-9, curl]
   state: present`},
 			{"Remove with configuration", `
-apt:
+package:
   name: nfs-kernel-server
   state: absent
   purge: yes`},
@@ -60,28 +75,58 @@ apt:
 	}
 }
 
+// packageTask is a task of any of the package modules, as they are carried out.
+type packageTask struct {
+	module   string   // package, apt, dnf or yum, for messages
+	managers []string // which must be the host's; any when empty
+	onlyOld  bool     // names that are not installed are passed over
+	apt      PackageApt
+	options  sys.PackageOptions
+	*PackageWish
+}
+
+func (a *PackageArgs) task() packageTask {
+	t := packageTask{module: "package", apt: a.PackageApt, PackageWish: &a.PackageWish, options: a.PackageWish.options()}
+	t.options.AllowChangeHeld, t.options.Purge = a.AllowChangeHeldPackages, a.Purge
+	return t
+}
+
 // Validate wants names, or lists to fetch.
-func (a *PackageArgs) Validate() error {
-	if a.Name == nil && !a.refreshes() { // an empty list is a loop's nothing, and fine
-		return errors.New("package needs name, or update_cache alone")
+func (a *PackageArgs) Validate() error { return a.task().validate() }
+
+// Plan asks what the transaction would be.
+func (a *PackageArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
+	return a.task().plan(ctx, host)
+}
+
+func (a *PackageWish) options() sys.PackageOptions {
+	return sys.PackageOptions{UnitsDisabled: a.Units == "disabled", AllowDowngrade: a.AllowDowngrade}
+}
+
+// whole reports a transaction about more than the names.
+func (t packageTask) whole() bool { return t.options.Upgrade != "" || t.options.AutoRemove }
+
+func (t packageTask) validate() error {
+	if t.Name == nil && !t.refreshes() && !t.whole() { // an empty list is a loop's nothing, and fine
+		return fmt.Errorf("%s needs name, or update_cache alone", t.module)
 	}
-	if a.CacheValidTime < 0 {
-		return errors.New("package: cache_valid_time: wants 0 or more seconds")
+	if t.apt.CacheValidTime < 0 {
+		return fmt.Errorf("%s: cache_valid_time: wants 0 or more seconds", t.module)
 	}
-	if a.Purge && a.wanted() != sys.PackageAbsent {
-		return errors.New("package: purge goes with state: absent only")
+	if t.apt.Purge && t.wanted() != sys.PackageAbsent && !t.whole() {
+		return fmt.Errorf("%s: purge goes with state: absent only", t.module)
 	}
-	for _, name := range a.Name {
-		if _, err := a.request(name); err != nil {
-			return fmt.Errorf("package: %w", err)
+	for _, name := range t.Name {
+		if _, err := t.request(name); err != nil {
+			return fmt.Errorf("%s: %w", t.module, err)
 		}
 	}
 	return nil
 }
 
-func (a *PackageArgs) refreshes() bool { return a.UpdateCache || a.CacheValidTime > 0 }
+func (t packageTask) refreshes() bool { return t.UpdateCache || t.apt.CacheValidTime > 0 }
 
-func (a *PackageArgs) wanted() sys.PackageState {
+func (a *PackageWish) wanted() sys.PackageState {
 	switch a.State {
 	case "absent", "removed":
 		return sys.PackageAbsent
@@ -94,7 +139,7 @@ func (a *PackageArgs) wanted() sys.PackageState {
 
 // request reads name or name=version. What could be taken for an option or a
 // wildcard is refused: nobody means "-y" or every package.
-func (a *PackageArgs) request(text string) (sys.PackageRequest, error) {
+func (a *PackageWish) request(text string) (sys.PackageRequest, error) {
 	name, version, versioned := strings.Cut(text, "=")
 	request := sys.PackageRequest{Name: name, Version: version, State: a.wanted()}
 	switch {
@@ -110,12 +155,14 @@ func (a *PackageArgs) request(text string) (sys.PackageRequest, error) {
 	return request, nil
 }
 
-// Plan asks what the transaction would be.
-func (a *PackageArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
-	names := make([]string, 0, len(a.Name))
-	requests := make([]sys.PackageRequest, 0, len(a.Name))
-	for _, text := range a.Name {
-		request, err := a.request(text)
+func (t packageTask) plan(ctx context.Context, host sys.Reader) (Plan, error) {
+	if err := t.here(ctx, host); err != nil {
+		return Plan{}, err
+	}
+	names := make([]string, 0, len(t.Name))
+	requests := make([]sys.PackageRequest, 0, len(t.Name))
+	for _, text := range t.Name {
+		request, err := t.request(text)
 		if err != nil {
 			return Plan{}, err
 		}
@@ -126,27 +173,49 @@ func (a *PackageArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 		return Plan{}, fmt.Errorf("asking for installed packages: %w", err)
 	}
 	plan := Plan{Result: Result{"packages": installedVersions(names, known)}, Once: Result{"cache_updated": false}}
-	if len(names) > 0 && satisfied(requests, known) {
+	if t.onlyOld {
+		requests = slices.DeleteFunc(requests, func(r sys.PackageRequest) bool { return known[r.Name].Installed == "" })
+	}
+	if len(names) > 0 && !t.whole() && satisfied(requests, known) {
 		return plan, nil
 	}
-	refresh, err := a.stale(ctx, host)
+	plan.Steps, err = t.steps(ctx, host, requests)
+	return plan, err
+}
+
+// here refuses a host with another package manager than the module is for.
+func (t packageTask) here(ctx context.Context, host sys.Reader) error {
+	if len(t.managers) == 0 {
+		return nil
+	}
+	manager, err := host.Packages().Manager(ctx)
+	if err != nil || slices.Contains(t.managers, manager) {
+		return err
+	}
+	return fmt.Errorf("%s: this host has %s; use package for hosts with any package manager", t.module, manager)
+}
+
+// steps fetches the lists where that is wanted and due, and changes packages.
+func (t packageTask) steps(ctx context.Context, host sys.Reader, requests []sys.PackageRequest) ([]Step, error) {
+	refresh, err := t.stale(ctx, host)
 	if err != nil {
-		return Plan{}, err
+		return nil, err
 	}
-	t := &transaction{args: a, requests: requests, names: names}
-	if err := t.resolve(ctx, host); err != nil {
+	x := &transaction{options: t.options, requests: requests}
+	if err := x.resolve(ctx, host); err != nil {
 		if _, unknown := sys.Unknown(err); unknown || !refresh {
-			return Plan{}, err
+			return nil, err
 		}
-		t.unresolved = err // the new lists may hold it
+		x.unresolved = err // the new lists may hold it
 	}
-	if refresh && (len(names) == 0 || a.wanted() == sys.PackageLatest || t.pending()) {
-		plan.Steps = append(plan.Steps, happening("package lists", "refresh", t.refresh))
+	var steps []Step
+	if refresh && (x.empty() || t.options.Upgrade != "" || t.wanted() == sys.PackageLatest || x.pending()) {
+		steps = append(steps, happening("package lists", "refresh", x.refresh))
 	}
-	if t.pending() || len(plan.Steps) > 0 && len(names) > 0 {
-		plan.Steps = append(plan.Steps, t)
+	if x.pending() || len(steps) > 0 && !x.empty() {
+		steps = append(steps, x)
 	}
-	return plan, nil
+	return steps, nil
 }
 
 func installedVersions(names []string, known map[string]sys.Package) map[string]any {
@@ -173,11 +242,11 @@ func satisfied(requests []sys.PackageRequest, known map[string]sys.Package) bool
 }
 
 // stale reports whether the package lists are to be fetched.
-func (a *PackageArgs) stale(ctx context.Context, host sys.Reader) (bool, error) {
-	if !a.refreshes() || a.wanted() == sys.PackageAbsent {
+func (t packageTask) stale(ctx context.Context, host sys.Reader) (bool, error) {
+	if !t.refreshes() || t.wanted() == sys.PackageAbsent {
 		return false, nil
 	}
-	if a.CacheValidTime == 0 {
+	if t.apt.CacheValidTime == 0 {
 		return true, nil
 	}
 	manager, err := host.Packages().Manager(ctx)
@@ -194,7 +263,7 @@ func (a *PackageArgs) stale(ctx context.Context, host sys.Reader) (bool, error) 
 			return false, fmt.Errorf("looking at the age of the package lists: %w", err)
 		}
 		if there {
-			return time.Since(info.ModTime) >= time.Duration(a.CacheValidTime)*time.Second, nil
+			return time.Since(info.ModTime) >= time.Duration(t.apt.CacheValidTime)*time.Second, nil
 		}
 	}
 	return true, nil
@@ -203,9 +272,8 @@ func (a *PackageArgs) stale(ctx context.Context, host sys.Reader) (bool, error) 
 // transaction is the step that changes packages. When the lists are fetched
 // before it, it is resolved once more, so that what it shows is what it does.
 type transaction struct {
-	args       *PackageArgs
+	options    sys.PackageOptions
 	requests   []sys.PackageRequest
-	names      []string
 	packages   []sys.PackageChange
 	unresolved error // why the old lists did not do
 	refreshed  bool  // new lists were fetched
@@ -214,12 +282,17 @@ type transaction struct {
 
 func (t *transaction) pending() bool { return len(t.packages) > 0 || t.unresolved != nil }
 
+// empty reports that there is nothing that could be changed.
+func (t *transaction) empty() bool {
+	return len(t.requests) == 0 && t.options.Upgrade == "" && !t.options.AutoRemove
+}
+
 func (t *transaction) resolve(ctx context.Context, host sys.Reader) error {
 	t.packages, t.unresolved = nil, nil
-	if len(t.requests) == 0 {
+	if t.empty() {
 		return nil
 	}
-	packages, err := host.Packages().Resolve(ctx, t.requests, t.args.options())
+	packages, err := host.Packages().Resolve(ctx, t.requests, t.options)
 	if err != nil {
 		return err
 	}
@@ -228,7 +301,7 @@ func (t *transaction) resolve(ctx context.Context, host sys.Reader) error {
 }
 
 func (t *transaction) refuseHeld(ctx context.Context, host sys.Reader) error {
-	if t.args.AllowChangeHeldPackages {
+	if t.options.AllowChangeHeld {
 		return nil
 	}
 	var touched []string
@@ -279,9 +352,9 @@ func (t *transaction) Changes() []change.Change {
 		return nil
 	}
 	var changes []change.Change
-	for _, name := range t.names {
+	for _, r := range t.requests {
 		changes = append(changes, change.Change{
-			Target: "package " + name, Action: change.Run, Field: "version",
+			Target: "package " + r.Name, Action: change.Run, Field: "version",
 			After: change.Unknown("the package lists are fetched first"),
 		})
 	}
@@ -311,14 +384,5 @@ func (t *transaction) Do(ctx context.Context, host sys.Host, _ Result) error {
 	if t.unresolved != nil {
 		return t.unresolved
 	}
-	return host.Change().Packages().Apply(ctx, t.requests, t.args.options())
-}
-
-func (a *PackageArgs) options() sys.PackageOptions {
-	return sys.PackageOptions{
-		UnitsDisabled:   a.Units == "disabled",
-		AllowDowngrade:  a.AllowDowngrade,
-		AllowChangeHeld: a.AllowChangeHeldPackages,
-		Purge:           a.Purge,
-	}
+	return host.Change().Packages().Apply(ctx, t.requests, t.options)
 }

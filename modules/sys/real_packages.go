@@ -35,6 +35,8 @@ type packageManager interface {
 	resolve(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) ([]PackageChange, error)
 	apply(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) error
 	updateCache(ctx context.Context) error
+	// takes refuses what the manager has nothing for.
+	takes(selection PackageSelection) error
 	// files lists the paths that installed packages own; others are passed over.
 	files(ctx context.Context, packages []string) ([]string, error)
 	// sources are the files and folders whose change makes answers stale.
@@ -209,6 +211,9 @@ func (p *realPackages) resolve(ctx context.Context, requests []PackageRequest, o
 	if err := p.read(ctx); err != nil {
 		return nil, err
 	}
+	if err := p.manager.takes(options.PackageSelection); err != nil {
+		return nil, err
+	}
 	changes, err := p.manager.resolve(ctx, requests, options, p.installed)
 	slices.SortFunc(changes, func(a, b PackageChange) int { return strings.Compare(a.Name, b.Name) })
 	return changes, err
@@ -375,6 +380,21 @@ func checkRequests(requests []PackageRequest) error {
 		default:
 			return fmt.Errorf("package %s: %q is no state of a package", r.Name, r.State)
 		}
+	}
+	return nil
+}
+
+func (*apt) takes(s PackageSelection) error {
+	if s.Enable != "" || s.Disable != "" {
+		return errors.New("apt cannot enable or disable repositories for one transaction")
+	}
+	return nil
+}
+
+func (d *dnf) takes(s PackageSelection) error {
+	s.Enable, s.Disable = "", ""
+	if s != (PackageSelection{}) {
+		return fmt.Errorf("%s: upgrade, autoremove, install_recommends and default_release are apt's", d.program)
 	}
 	return nil
 }

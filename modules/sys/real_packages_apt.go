@@ -186,18 +186,41 @@ func aptOptions(options PackageOptions) []string {
 	if options.Purge {
 		args = append(args, "--purge")
 	}
+	if options.AutoRemove {
+		args = append(args, "--auto-remove")
+	}
+	if options.Recommends != "" {
+		args = append(args, "-o", "APT::Install-Recommends="+options.Recommends)
+	}
+	if options.Release != "" {
+		args = append(args, "-t", options.Release)
+	}
 	return args
+}
+
+// aptVerb is the command of apt-get that takes the words: an upgrade takes names too.
+func aptVerb(options PackageOptions, words []string) []string {
+	switch {
+	case options.Upgrade == UpgradeFull:
+		return []string{"dist-upgrade"}
+	case options.Upgrade == UpgradeSafe:
+		return []string{"upgrade", "--with-new-pkgs"}
+	case options.AutoRemove && len(words) == 0:
+		return []string{"autoremove"}
+	default:
+		return []string{"install"}
+	}
 }
 
 func (a *apt) resolve(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) ([]PackageChange, error) {
 	words, names := aptWords(requests, state)
-	if len(words) == 0 {
+	if len(words) == 0 && options.Upgrade == "" && !options.AutoRemove {
 		return nil, nil
 	}
 	if err := a.known(ctx, names); err != nil {
 		return nil, err
 	}
-	args := slices.Concat([]string{"apt-get", "-s"}, a.readOnly(), aptOptions(options), []string{"install", "--"}, words)
+	args := slices.Concat([]string{"apt-get", "-s"}, a.readOnly(), aptOptions(options), aptVerb(options, words), []string{"--"}, words)
 	r, err := a.probe(ctx, args...)
 	if err != nil {
 		return nil, err
@@ -265,7 +288,7 @@ func parseSimulation(text string, state map[string]Package) ([]PackageChange, er
 
 func (a *apt) apply(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) error {
 	words, _ := aptWords(requests, state)
-	install := slices.Concat([]string{"apt-get"}, aptOptions(options), []string{"install"})
+	install := slices.Concat([]string{"apt-get"}, aptOptions(options), aptVerb(options, words))
 	if err := a.run(ctx, slices.Concat(install, []string{"--download-only", "--"}, words)); err != nil {
 		return err
 	}

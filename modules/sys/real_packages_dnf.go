@@ -411,10 +411,17 @@ func (t *transactionTable) replaced(fields []string) {
 }
 
 func dnfOptions(options PackageOptions) []string {
+	var args []string
 	if options.AllowChangeHeld {
-		return []string{"--disableplugin=versionlock"}
+		args = append(args, "--disableplugin=versionlock")
 	}
-	return nil
+	if options.Disable != "" {
+		args = append(args, "--disablerepo="+options.Disable)
+	}
+	if options.Enable != "" {
+		args = append(args, "--enablerepo="+options.Enable)
+	}
+	return args
 }
 
 func (d *dnf) apply(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) error {

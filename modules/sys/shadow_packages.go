@@ -73,6 +73,12 @@ type outcome struct {
 }
 
 func (p *shadowPackages) resolve(ctx context.Context, requests []PackageRequest, options PackageOptions) (outcome, error) {
+	if len(p.planned) > 0 && options.PackageSelection != p.options.PackageSelection {
+		return outcome{}, &UnknownError{
+			What:    "what would be installed",
+			Because: "an earlier transaction would be done with other options (upgrade, autoremove, install_recommends, default_release, enablerepo, disablerepo), and the package manager simulates only one at a time",
+		}
+	}
 	kept, dropped := p.drop(requests)
 	all := mergeRequests(p.requests, kept)
 	total, err := p.sh.under.Packages().Resolve(ctx, all, mergeOptions(p.options, options))
@@ -132,6 +138,8 @@ func mergeOptions(a, b PackageOptions) PackageOptions {
 		AllowDowngrade:  a.AllowDowngrade || b.AllowDowngrade,
 		AllowChangeHeld: a.AllowChangeHeld || b.AllowChangeHeld,
 		Purge:           a.Purge || b.Purge,
+
+		PackageSelection: b.PackageSelection,
 	}
 }
 
@@ -174,6 +182,9 @@ func (p *shadowPackages) Apply(ctx context.Context, requests []PackageRequest, o
 	}
 	p.requests, p.planned, p.dropped = next.requests, next.planned, next.dropped
 	p.options = mergeOptions(p.options, options)
+	if len(p.planned) == 0 {
+		p.requests = nil // nothing of them is left to be foretold together with others
+	}
 	if len(changes) == 0 {
 		return nil
 	}

@@ -223,7 +223,28 @@ type PackageOptions struct {
 	UnitsDisabled                   bool
 	AllowDowngrade, AllowChangeHeld bool
 	Purge                           bool
+	PackageSelection
 }
+
+// PackageSelection are the options that decide what else a transaction takes along
+// or where it takes it from. A shadow foretells only transactions that have the same.
+type PackageSelection struct {
+	Upgrade    PackageUpgrade // besides the requests, everything that is installed (apt)
+	AutoRemove bool           // also what came along once and nothing needs any more (apt)
+	Recommends string         // "yes" or "no": whether recommended packages come along; "" as configured (apt)
+	Release    string         // which release candidates come from; "" as configured (apt)
+	Enable     string         // repositories besides the enabled ones, with commas between (dnf, yum)
+	Disable    string         // repositories that do not count, likewise
+}
+
+// PackageUpgrade says how far an upgrade of everything may go.
+type PackageUpgrade string
+
+// The upgrades: with new packages but without removals, and with both.
+const (
+	UpgradeSafe PackageUpgrade = "safe"
+	UpgradeFull PackageUpgrade = "full"
+)
 
 // PackageWriter changes packages.
 type PackageWriter interface {

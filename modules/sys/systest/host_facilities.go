@@ -34,13 +34,32 @@ func (p packages) Query(ctx context.Context, names ...string) (map[string]sys.Pa
 	return found, nil
 }
 
-func (p packages) Resolve(ctx context.Context, requests []sys.PackageRequest, _ sys.PackageOptions) ([]sys.PackageChange, error) {
+func (p packages) Resolve(ctx context.Context, requests []sys.PackageRequest, options sys.PackageOptions) ([]sys.PackageChange, error) {
 	err := p.h.enter(ctx, "packages.Resolve")
 	defer p.h.leave()
 	if err != nil {
 		return nil, err
 	}
+	if requests, err = p.upgrade(requests, options.PackageSelection); err != nil {
+		return nil, err
+	}
 	return p.transaction(requests)
+}
+
+// upgrade adds what an upgrade of everything means. Of the other selections the host
+// in memory knows nothing.
+func (p packages) upgrade(requests []sys.PackageRequest, s sys.PackageSelection) ([]sys.PackageRequest, error) {
+	if s.Upgrade == "" && s != (sys.PackageSelection{}) {
+		return nil, fmt.Errorf("the host in memory does not know %+v", s)
+	}
+	all := slices.Clone(requests)
+	for _, name := range slices.Sorted(maps.Keys(p.h.State.Packages)) {
+		known := p.h.State.Packages[name]
+		if s.Upgrade != "" && known.Installed != "" && known.Candidate != "" && !known.Held {
+			all = append(all, sys.PackageRequest{Name: name, State: sys.PackageLatest})
+		}
+	}
+	return all, nil
 }
 
 // transaction works requests out; dependencies only come, they never go.
@@ -79,10 +98,13 @@ func (p packages) transaction(requests []sys.PackageRequest) ([]sys.PackageChang
 	return list, nil
 }
 
-func (p packages) Apply(ctx context.Context, requests []sys.PackageRequest, _ sys.PackageOptions) error {
+func (p packages) Apply(ctx context.Context, requests []sys.PackageRequest, options sys.PackageOptions) error {
 	err := p.h.enter(ctx, "packages.Apply")
 	defer p.h.leave()
 	if err != nil {
+		return err
+	}
+	if requests, err = p.upgrade(requests, options.PackageSelection); err != nil {
 		return err
 	}
 	changes, err := p.transaction(requests)

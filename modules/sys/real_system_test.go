@@ -167,9 +167,13 @@ func TestUsersAndGroups(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "getent"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
+	others := filepath.Join(dir, "nsswitch.conf")
+	if err := os.WriteFile(others, []byte("passwd: sss files\ngroup: files [SUCCESS=continue] sss\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, source := range []string{"getent", "files"} {
 		t.Run(source, func(t *testing.T) {
-			u := &realUsers{lookUp: getent, files: files}
+			u := &realUsers{lookUp: getent, files: files, order: others}
 			t.Setenv("PATH", dir+":/usr/bin:/bin")
 			if source == "files" {
 				u.lookUp = func(context.Context, string, string) ([]byte, error) {
@@ -202,11 +206,73 @@ func TestUsersAndGroups(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("PATH", failing+":/bin")
-		_, err := newRealUsers().User(t.Context(), "root")
+		u := newRealUsers()
+		u.order = others
+		_, err := u.User(t.Context(), "root")
 		if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no server") {
 			t.Errorf("it counts as absence: %v", err)
 		}
 	})
+}
+
+// Whom the files know needs no process, where nsswitch.conf asks the files first.
+func TestKnownUsersNeedNoProcess(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"passwd": filepath.Join(dir, "passwd"), "group": filepath.Join(dir, "group")}
+	order := filepath.Join(dir, "nsswitch.conf")
+	for file, text := range map[string]string{
+		files["passwd"]: "root:x:0:0:root:/root:/bin/bash\n", files["group"]: "root:x:0:\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name, order string
+		asked       []string // of getent, for root and then for nosuch
+	}{
+		{"as Debian has it", "# a comment\npasswd:         files systemd # x\ngroup: files systemd\n", []string{"passwd nosuch", "group nosuch"}},
+		{"files alone", "passwd: files\ngroup:files\n", []string{"passwd nosuch", "group nosuch"}},
+		{"merged", "passwd: files\ngroup: files [SUCCESS=merge] systemd\n", []string{"group 0", "passwd nosuch", "group nosuch"}},
+		{"others first", "passwd: sss files\ngroup: sss files\n", []string{"passwd root", "group 0", "passwd nosuch", "group nosuch"}},
+		{"nothing said", "hosts: files dns\n", []string{"passwd nosuch", "group nosuch"}},
+		{"no file", "", []string{"passwd nosuch", "group nosuch"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_ = os.Remove(order) // may not be there
+			if test.order != "" {
+				if err := os.WriteFile(order, []byte(test.order), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var asked []string
+			u := &realUsers{files: files, order: order, lookUp: func(_ context.Context, database, key string) ([]byte, error) {
+				asked = append(asked, database+" "+key)
+				switch database + " " + key {
+				case "passwd root":
+					return []byte("root:x:0:0:root:/root:/bin/bash\n"), nil
+				case "group 0":
+					return []byte("root:x:0:\n"), nil
+				}
+				return nil, nil
+			}}
+			if user, err := u.User(t.Context(), "root"); err != nil || user.Home != "/root" {
+				t.Errorf("%+v, %v", user, err)
+			}
+			if group, err := u.GroupByID(t.Context(), 0); err != nil || group.Name != "root" {
+				t.Errorf("%+v, %v", group, err)
+			}
+			if _, err := u.User(t.Context(), "nosuch"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("nosuch: %v", err)
+			}
+			if _, err := u.Group(t.Context(), "nosuch"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("nosuch: %v", err)
+			}
+			if diff := cmp.Diff(test.asked, asked); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
 }
 
 func TestMountOptions(t *testing.T) {

@@ -1,11 +1,10 @@
 package sys
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -14,16 +13,20 @@ import (
 )
 
 // realUsers asks getent, so that LDAP and the like count. Where there is no
-// getent, the files are all there is to ask.
+// getent, the files are all there is to ask. What the C library would take from
+// the files before it asks anybody else is read there at once: a task about a file
+// asks for an owner and a group, and a process for each costs more than the task.
 type realUsers struct {
 	lookUp func(ctx context.Context, database, key string) ([]byte, error)
 	files  map[string]string // database to its file
+	order  string            // the file that says who is asked in which order: nsswitch.conf
 }
 
 func newRealUsers() *realUsers {
 	return &realUsers{
 		lookUp: getent,
 		files:  map[string]string{"passwd": "/etc/passwd", "group": "/etc/group"},
+		order:  "/etc/nsswitch.conf",
 	}
 }
 
@@ -55,22 +58,59 @@ func find[T any](ctx context.Context, u *realUsers, database, kind, key string, 
 	if key == "" || strings.HasPrefix(key, "-") || strings.ContainsAny(key, ":\n\x00") {
 		return none, absent
 	}
-	text, err := u.entries(ctx, database, key)
+	first, err := u.filesFirst(database)
 	if err != nil {
 		return none, fmt.Errorf("look up %s %s: %w", kind, key, err)
 	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, len(text)+1) // a group may have many members
-	for lines.Scan() {
-		entry, err := parse(lines.Text())
-		if err == nil && fits(entry) {
+	sources := []func() ([]byte, error){func() ([]byte, error) { return u.entries(ctx, database, key) }}
+	if first {
+		sources = append([]func() ([]byte, error){func() ([]byte, error) { return os.ReadFile(u.files[database]) }}, sources...)
+	}
+	for _, source := range sources {
+		text, err := source()
+		if err != nil {
+			return none, fmt.Errorf("look up %s %s: %w", kind, key, err)
+		}
+		if entry, ok := among(text, parse, fits); ok {
 			return entry, nil
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return none, fmt.Errorf("look up %s %s: %w", kind, key, err)
-	}
 	return none, absent
+}
+
+// among gives the first of the lines that can be read and fits.
+func among[T any](text []byte, parse func(string) (T, error), fits func(T) bool) (T, bool) {
+	for line := range strings.Lines(string(text)) {
+		entry, err := parse(strings.TrimSuffix(line, "\n"))
+		if err == nil && fits(entry) {
+			return entry, true
+		}
+	}
+	var none T
+	return none, false
+}
+
+// filesFirst tells whether an entry in the database's file is the answer whatever
+// others know, as nsswitch.conf says it. Without that file it is.
+func (u *realUsers) filesFirst(database string) (bool, error) {
+	text, err := os.ReadFile(u.order)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		name, sources, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) != database {
+			continue
+		}
+		asked := strings.Fields(sources)
+		// An action in brackets may say to go on after a success.
+		return len(asked) > 0 && asked[0] == "files" && (len(asked) == 1 || asked[1][0] != '['), nil
+	}
+	return true, nil
 }
 
 // entries gives the lines among which that of key is, if there is one.

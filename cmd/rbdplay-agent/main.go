@@ -27,7 +27,7 @@ func main() {
 }
 
 func run(args []string) error {
-	build, err := agent.Digest("/proc/self/exe")
+	build, err := agent.Build()
 	if err != nil {
 		return err
 	}

@@ -100,12 +100,12 @@ func (p becomePrefix) check() string {
 	return missing
 }
 
-// exec replaces the shell by the program, under the user's own umask $m.
+// exec replaces the shell by the program.
 func (p becomePrefix) exec(program string) string {
 	if p.exe == "" {
-		return `umask $m; exec ` + program + `; `
+		return `exec ` + program + `; `
 	}
-	script := `umask $m; `
+	script := ""
 	if p.root {
 		script += `test "$u" -eq 0 && exec ` + program + `; `
 	}

@@ -459,4 +459,7 @@ func names(wanted map[string]string) []string {
 	return list
 }
 
-func programName(digest string) string { return "rbdplay-agent-" + digest }
+// programPrefix stands before the digest in a program's name in the cache.
+const programPrefix = "rbdplay-agent-"
+
+func programName(digest string) string { return programPrefix + digest }

@@ -35,9 +35,21 @@ func (c cache) mine() string {
 	return `mine() { set -- $(ls -ldn "$1" 2>/dev/null); case "$1" in ` + c.folder + `*) test "$3" = "$u";; *) false;; esac; }; `
 }
 
-// own tells the same of a program file.
-func (c cache) own() string {
-	return `own() { set -- $(ls -ln "$1" 2>/dev/null); case "$1" in ` + c.file + `*) test "$3" = "$u";; *) false;; esac; }; `
+// cached sets n to the first of the programs that is ours in $d, a folder like
+// mine, or to nothing. One ls tells of the folder and the programs together, as
+// each process costs about as much as the rest of the script. Its words are read
+// one by one, since how many a date has is not ours to say: mode, links and owner,
+// and the name at last. A link has another mode, and so nothing comes of its words.
+func (c cache) cached(programs []string) string {
+	list := `"$d"`
+	for _, name := range programs {
+		list += ` "$d/` + name + `"`
+	}
+	return `n=; o=; p=; k=0; for w in $(ls -ldn ` + list + ` 2>/dev/null); do case "$w" in ` +
+		c.folder + `*|` + c.file + `*) p=$w; k=0;; ` +
+		`"$d") case "$p" in d*) o=y;; esac; p=;; ` +
+		`"$d"/*) case "$p" in -*) n=$w;; esac; p=;; ` +
+		`*) k=$((k+1)); test $k = 2 && case "$w" in "$u") ;; *) p=;; esac;; esac; done; test "$o" || n=; `
 }
 
 // each sets d to each candidate in turn.
@@ -56,16 +68,17 @@ func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `
 func startScript(wanted map[string]string, prefix becomePrefix) string {
 	var s strings.Builder
 	c := prefix.cache()
-	s.WriteString(`m=$(umask); umask 077; u=$(id -u); ` + c.mine() + c.own() + c.usable() + prefix.check())
-	s.WriteString(c.each() + `if mine "$d"; then for n in ` + strings.Join(names(wanted), " ") + `; do `)
-	s.WriteString(`if own "$d/$n"; then ` + prefix.exec(`"$d/$n"`) + `fi; done; fi; done; `)
+	s.WriteString(`u=$(id -u); ` + prefix.check())
+	s.WriteString(c.each() + c.cached(names(wanted)) + `if test "$n"; then ` + prefix.exec(`"$n"`) + `fi; done; `)
+	s.WriteString(`umask 077; ` + c.mine() + c.usable())
 	s.WriteString(`z=plain; if command -v gzip >/dev/null 2>&1; then z=gzip; command -v xz >/dev/null 2>&1 && z=xz; fi; `)
 	s.WriteString(c.each() + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)
 	s.WriteString(say(`nofolder $(uname -s) $(uname -m)`))
 	return s.String()
 }
 
-// installScript checks the copied program, gives it its name and starts it. It
+// installScript checks the copied program, gives it its name and starts it under
+// the user's own umask. It
 // leaves the three newest programs in the cache.
 func installScript(upload, folder, digest, packing string, prefix becomePrefix) string {
 	name := folder + "/" + programName(digest)
@@ -82,9 +95,10 @@ func installScript(upload, folder, digest, packing string, prefix becomePrefix) 
 		`elif command -v openssl >/dev/null 2>&1; then h=$(openssl dgst -sha256 -r <$f.out); ` +
 		`elif command -v shasum >/dev/null 2>&1; then h=$(shasum -a 256 <$f.out); else fail nodigest; fi; `)
 	s.WriteString(`test "${h%% *}" = ` + digest + ` || fail digest; `)
+	s.WriteString(`sync $f.out 2>/dev/null; `) // a name that says what is in it must not outlive a crash that the bytes do not
 	s.WriteString(`chmod ` + prefix.cache().mode + ` $f.out && mv -f $f.out ` + name + ` || fail unpack; `)
 	s.WriteString(`for o in $(ls -t ` + folder + ` | grep "^rbdplay-agent-[0-9a-f]*\$" | tail -n +4); do rm -f ` + folder + `/$o; done; `)
 	s.WriteString(`find ` + folder + ` -name "upload-*" -mtime +0 -exec rm -f {} \; 2>/dev/null; `)
-	s.WriteString(prefix.exec(name))
+	s.WriteString(`umask $m; ` + prefix.exec(name))
 	return s.String()
 }

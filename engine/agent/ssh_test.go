@@ -668,3 +668,54 @@ func TestUnreadableArchive(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A program that is cached says which one it is by its name; one that is not, by
+// its bytes.
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	digest := sha256.Sum256(program.plain)
+	claimed := strings.Repeat("ab", sha256.Size)
+	for name, want := range map[string]string{
+		"agent":                           hex.EncodeToString(digest[:]),
+		"rbdplay-agent-":                  hex.EncodeToString(digest[:]),
+		"rbdplay-agent-" + claimed[2:]:    hex.EncodeToString(digest[:]),
+		"rbdplay-agent-" + claimed:        claimed,
+		"rbdplay-agent-" + claimed + ".x": hex.EncodeToString(digest[:]),
+	} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, program.plain, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.Command(file).Output()
+		if err != nil || !strings.Contains(string(said), " "+want+"\n") {
+			t.Errorf("%s says %q, %v; want %s", name, said, err, want)
+		}
+	}
+}
+
+// Each process that the start of a cached agent needs costs as much as the rest of
+// its script: the shell, id, ls, and the agent in place of the shell.
+func TestProcessesOfAStart(t *testing.T) {
+	h := newHost(t, transporttest.SSHOptions{})
+	start(t, h, agent.Options{})
+	bin := filepath.Join(h.Home, "counted")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	counted := filepath.Join(h.Home, "processes")
+	for _, name := range []string{"id", "ls", "uname", "mkdir", "chmod", "rm", "tr", "sha256sum", "find", "grep", "tail"} {
+		script := "#!/bin/sh\necho " + name + " >>" + counted + "\nPATH=/usr/bin:/bin exec " + name + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + h.Home}
+	_, stats := start(t, h, agent.Options{})
+	if stats.UploadedBytes != 0 {
+		t.Fatal("the cached program was not found")
+	}
+	got, err := os.ReadFile(counted)
+	if err != nil || string(got) != "id\nls\n" {
+		t.Errorf("it ran %q, %v", got, err)
+	}
+}

@@ -33,7 +33,7 @@ func run() error {
 		defer stop()
 		return agent.RunJob(ctx, os.Stdin, registry, sys.NewReal())
 	}
-	build, err := agent.Digest("/proc/self/exe")
+	build, err := agent.Build()
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ import (
 type connector struct {
 	registry *modules.Registry
 	flags    connectionFlags
+	doors    *ssh.Doors
 
 	mu     sync.Mutex
 	conns  map[login]*connection
@@ -66,7 +67,7 @@ type connection struct {
 }
 
 func newConnector(registry *modules.Registry, flags connectionFlags) *connector {
-	return &connector{registry: registry, flags: flags, conns: map[login]*connection{}}
+	return &connector{registry: registry, flags: flags, doors: ssh.NewDoors(), conns: map[login]*connection{}}
 }
 
 // Connect implements engine.Connector.
@@ -251,7 +252,7 @@ func (c *connector) config(t engine.Target) (ssh.Config, error) {
 	config := ssh.Config{
 		Host: t.Host, Address: v.Address, Port: v.Port, User: v.User, Timeout: v.Timeout,
 		Password: transport.NewSecret(v.Password), Environment: c.flags.environment,
-		Passphrase:            c.flags.passphrase,
+		Passphrase: c.flags.passphrase, Doors: c.doors,
 		StrictHostKeyChecking: ssh.HostKeyChecking(c.flags.hostKeys),
 	}
 	if config.Timeout == 0 {

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -18,9 +19,7 @@ func (c *call) inTerm(term string, known ...string) (key string, inner *call, er
 		return "", nil, err
 	}
 	inner = &call{lookups: c.lookups, ctx: c.ctx, scope: c.scope, options: map[string]any{}}
-	for name, value := range c.options {
-		inner.options[name] = value
-	}
+	maps.Copy(inner.options, c.options)
 	for _, one := range given {
 		found := false
 		for _, name := range known {
@@ -298,7 +297,7 @@ func (c *call) csvValue(key string) (any, error) {
 	for {
 		row, err := reader.Read()
 		switch {
-		case err == io.EOF: //nolint:errorlint // Reader gives it as it is
+		case err == io.EOF:
 			if otherwise, given := c.options["default"]; given {
 				return otherwise, nil
 			}

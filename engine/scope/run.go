@@ -108,11 +108,12 @@ func (c *compiler) variable(from *inventory.Variable) variable {
 	}
 	v := variable{at: from.Range, level: Level(from.Layer)}
 	var err error
-	if from.Plain {
+	switch {
+	case from.Plain:
 		v.plain = from.Value
-	} else if from.Node != nil {
+	case from.Node != nil:
 		v.rendered, err = template.CompileValue(c.env, from.Node)
-	} else {
+	default:
 		v.rendered, err = template.CompileAny(c.env, from.Value, from.Range)
 	}
 	if err != nil {

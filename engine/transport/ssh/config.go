@@ -45,6 +45,7 @@ type Config struct {
 	IdentitiesOnly              bool     // offer only named keys, not all that ssh-agent holds
 	Methods                     []string // of publickey, password, keyboard-interactive; nil means all
 	Environment                 Environment
+	Doors                       *Doors // limits who logs in to one server at once; nil: no limit
 }
 
 // HostKeyChecking is what happens to hosts whose key is not known.
@@ -90,6 +91,7 @@ type target struct {
 	optional   []string // key files that may be missing: defaults and the configuration file's
 	globalKeys []string // further known_hosts files, never written
 	agent      string   // socket of ssh-agent, "" for none
+	through    string   // the jump hosts passed on the way, as an address means another host behind them
 	named      bool     // Config or the configuration file names a key
 }
 

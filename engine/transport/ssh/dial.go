@@ -61,11 +61,13 @@ func chain(ctx context.Context, t *target) (clients []*ssh.Client, err error) {
 		if err != nil {
 			return clients, err
 		}
+		via.through = t.through
 		client, err := open(ctx, via, dial)
 		if err != nil {
 			return clients, atJump(t, err)
 		}
 		clients = append(clients, client)
+		t.through += via.address() + " "
 		dial = client.DialContext
 	}
 	client, err := open(ctx, t, dial)
@@ -156,6 +158,11 @@ var errTimeout = errors.New("timed out")
 
 // attempt dials and logs in once.
 func attempt(parent context.Context, t *target, keys *hostKeys, dial dialFunc) (*ssh.Client, error) {
+	leave, err := t.Doors.enter(parent, t.through, t.address())
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
 	limit := time.AfterFunc(t.Timeout, func() { cancel(errTimeout) })

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -408,6 +409,73 @@ func TestDroppedConnections(t *testing.T) {
 	}
 	_, c = fixture(t, transporttest.SSHOptions{DropFirst: 100})
 	wantUnreachable(t, c, "hung up 6 times", "MaxStartups")
+}
+
+// Many names for one server, or hosts behind one jump host, do not run into sshd's
+// MaxStartups; those of other servers do not wait for them.
+func TestFewStandAtOneDoor(t *testing.T) {
+	t.Parallel()
+	const hosts = 40
+	s, c := fixture(t, transporttest.SSHOptions{})
+	s.SetLatency(5 * time.Millisecond) // so that all would be there at once
+	c.Doors = ssh.NewDoors()
+	connectAll(t, hosts, c)
+	if got := s.Counts(); got.Connections != hosts || got.AtDoor > 8 || got.AtDoor < 2 {
+		t.Errorf("%+v", got)
+	}
+
+	bastion := transporttest.NewSSHServer(t, transporttest.SSHOptions{Keys: s.Keys, Forward: true})
+	bastion.SetLatency(5 * time.Millisecond)
+	c.KnownHostsFiles = append(c.KnownHostsFiles, bastion.KnownHosts())
+	c.Jump = "tester@" + bastion.Address
+	connectAll(t, hosts, c)
+	if got := bastion.Counts(); got.Connections != hosts || got.AtDoor > 8 {
+		t.Errorf("the jump host: %+v", got)
+	}
+}
+
+// Who waits at a door goes away when the run ends.
+func TestWaitingAtADoorEnds(t *testing.T) {
+	t.Parallel()
+	s, c := fixture(t, transporttest.SSHOptions{})
+	s.Freeze() // nobody gets in
+	c.Doors = ssh.NewDoors()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	for range 20 {
+		go func() {
+			_, err := ssh.New(c).Connect(ctx)
+			ended <- err
+		}()
+	}
+	for s.Counts().Connections < 8 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	for range 20 {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if got := s.Counts().Connections; got != 8 {
+		t.Errorf("%d connections", got)
+	}
+}
+
+func connectAll(t *testing.T, hosts int, c ssh.Config) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range hosts {
+		all.Go(func() {
+			conn, err := ssh.New(c).Connect(t.Context())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = conn.Close() // nothing was done over it
+		})
+	}
+	all.Wait()
 }
 
 func TestDeadHostIsNoticed(t *testing.T) {

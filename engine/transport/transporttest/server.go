@@ -52,6 +52,7 @@ type SSHServer struct {
 	work     sync.WaitGroup
 
 	connections, execs, turns, in, out atomic.Int64
+	atDoor, mostAtDoor                 atomic.Int64
 	latency                            atomic.Int64
 	frozen                             atomic.Bool
 
@@ -65,6 +66,7 @@ type Counts struct {
 	Execs       int64
 	Turns       int64 // how often the server spoke after the client had: round trips
 	In, Out     int64 // bytes on the wire
+	AtDoor      int64 // the most connections at a time that had not logged in
 }
 
 // NewSSHServer starts a server.
@@ -158,7 +160,7 @@ func (s *SSHServer) HostPort() (string, int) {
 
 // Counts returns what was seen so far.
 func (s *SSHServer) Counts() Counts {
-	return Counts{s.connections.Load(), s.execs.Load(), s.turns.Load(), s.in.Load(), s.out.Load()}
+	return Counts{s.connections.Load(), s.execs.Load(), s.turns.Load(), s.in.Load(), s.out.Load(), s.mostAtDoor.Load()}
 }
 
 // Freeze makes the server go silent, its connections open: a host without power.
@@ -248,7 +250,16 @@ func (s *SSHServer) accept() {
 
 func (s *SSHServer) serve(raw net.Conn) {
 	defer func() { _ = raw.Close() }()
-	conn, channels, requests, err := ssh.NewServerConn(raw, s.config)
+	leave := sync.OnceFunc(func() { s.atDoor.Add(-1) })
+	config := *s.config
+	config.AuthLogCallback = func(_ ssh.ConnMetadata, _ string, err error) {
+		if err == nil { // before the client is told
+			leave()
+		}
+	}
+	s.enter()
+	conn, channels, requests, err := ssh.NewServerConn(raw, &config)
+	leave()
 	if err != nil {
 		return
 	}
@@ -271,6 +282,13 @@ func (s *SSHServer) serve(raw net.Conn) {
 	cancel()
 	_ = conn.Close()
 	sessions.Wait()
+}
+
+// enter counts a connection that has not logged in.
+func (s *SSHServer) enter() {
+	now := s.atDoor.Add(1)
+	for most := s.mostAtDoor.Load(); now > most && !s.mostAtDoor.CompareAndSwap(most, now); most = s.mostAtDoor.Load() {
+	}
 }
 
 func (s *SSHServer) session(ctx context.Context, channel ssh.Channel, requests <-chan *ssh.Request) {

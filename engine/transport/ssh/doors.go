@@ -1,0 +1,45 @@
+package ssh
+
+import (
+	"context"
+	"sync"
+)
+
+// sshd lets ten connections stand before it that have not logged in; from the
+// eleventh on it drops some at random (MaxStartups 10:30:100). Others may be at the
+// door as well, so we take eight.
+const atDoor = 8
+
+// Doors keeps many hosts that are one server, or lie behind one jump host, from
+// logging in all at once. One is shared by the hosts of a run, through Config.
+type Doors struct {
+	mu    sync.Mutex
+	doors map[door]chan struct{}
+}
+
+// door is a server: an address, as seen from the end of a chain of jump hosts.
+type door struct{ through, address string }
+
+// NewDoors makes Doors that nobody stands at.
+func NewDoors() *Doors { return &Doors{doors: map[door]chan struct{}{}} }
+
+// enter waits for a place before a server, until ctx ends. What it returns gives
+// the place back. Without Doors there is no limit.
+func (d *Doors) enter(ctx context.Context, through, address string) (leave func(), err error) {
+	if d == nil {
+		return func() {}, nil
+	}
+	d.mu.Lock()
+	places := d.doors[door{through, address}]
+	if places == nil {
+		places = make(chan struct{}, atDoor)
+		d.doors[door{through, address}] = places
+	}
+	d.mu.Unlock()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

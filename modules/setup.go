@@ -2,13 +2,15 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
-	"net"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -16,8 +18,9 @@ import (
 
 // SetupArgs are the arguments of setup.
 type SetupArgs struct {
-	GatherSubset []string `arg:"gather_subset" default:"all" doc:"Which facts: all, min, network, hardware, mounts, date_time; !name leaves some out. min always comes, unless !min stands there."`
-	Filter       []string `arg:"filter" doc:"Patterns (* ? [..]) of the facts to report, with or without ansible_ before the name; all when not given."`
+	GatherSubset  []string `arg:"gather_subset" default:"all" doc:"Which facts: all, min, network, hardware, virtual, or the name of a single group of facts; !name leaves some out, and what is named wins over all. min always comes, unless !min stands there."`
+	GatherTimeout int      `arg:"gather_timeout" default:"10" doc:"Seconds to wait for each file system to tell its size; all are asked at a time. One that does not answer is listed without."`
+	Filter        []string `arg:"filter" doc:"Patterns (* ? [..]) of the facts to report, with or without ansible_ before the name; all when not given."`
 }
 
 func setupSpec() Spec {
@@ -27,7 +30,13 @@ func setupSpec() Spec {
 		Summary: "Gather facts about the host",
 		Place:   OnHost,
 		New:     func() Module { return &SetupArgs{} },
-		Notes:   []string{"File systems are listed from the mount table and never touched, so that a dead one cannot hang it: mounts have no sizes."},
+		Notes: []string{
+			"Facts are read from files and the kernel, in one exchange and without running a program.",
+			"A file system that does not answer within gather_timeout cannot hang it: the mount is listed with a note in place of its sizes. Besides Ansible's, mounts has file systems without a device of this host (tmpfs, overlay, gluster, zfs), but none that hold no files (proc, sysfs).",
+			"fqdn is what /etc/hosts says; DNS is not asked. env is the environment that the agent was started with. lsb comes from /etc/lsb-release and os-release.",
+			"There is no Python: python, python_version, selinux_python_present are absent, as are capabilities, devices, lvm, iSCSI and NVMe names, facter, ohai and local facts (facts.d); a subset of those names is refused.",
+			"virtualization knows containers and the common hypervisors by their DMI names.",
+		},
 		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names: ansible_hostname, ansible_default_ipv4, ansible_os_family, ansible_interfaces, …; and ansible_addresses, a list of interface, address and network for each address."}},
 		Examples: []Example{{"Only what the network looks like", `
 setup:
@@ -35,52 +44,98 @@ setup:
 	}
 }
 
-// factGroups are the subsets, in the order in which they are gathered.
-var factGroups = []struct {
-	name   string
-	gather func(ctx context.Context, host sys.Reader, s sys.System, facts map[string]any) error
-}{
-	{"min", minimalFacts},
-	{"date_time", dateFacts},
-	{"network", networkFacts},
-	{"hardware", hardwareFacts},
-	{"mounts", mountFacts},
+// gathering is what the groups of facts work with.
+type gathering struct {
+	host    sys.Reader
+	system  sys.System
+	timeout time.Duration // for a file system
+	facts   map[string]any
+}
+
+// factGroup is a group of facts that can be asked for by its name, or by those that
+// Ansible knows for some of its facts.
+type factGroup struct {
+	name, also string
+	subset     string // that it is part of, besides all
+	gather     func(ctx context.Context, g *gathering) error
+}
+
+var factGroups = []factGroup{
+	{"platform", "system kernel kernel_version machine architecture machine_id hostname", "min", platformFacts},
+	{"distribution", "distribution_version distribution_release distribution_major_version os_family", "min", distributionFacts},
+	{"user", "user_id user_uid user_gid user_gecos user_dir user_shell real_user_id effective_user_id effective_group_ids", "min", userFacts},
+	{"apparmor", "", "min", apparmorFacts},
+	{"selinux", "", "min", selinuxFacts},
+	{"fips", "", "min", fipsFacts},
+	{"cmdline", "", "min", cmdlineFacts},
+	{"date_time", "", "min", dateFacts},
+	{"dns", "", "min", dnsFacts},
+	{"env", "", "min", envFacts},
+	{"lsb", "", "min", lsbFacts},
+	{"pkg_mgr", "", "min", packageFacts},
+	{"service_mgr", "", "min", serviceFacts},
+	{"ssh_pub_keys", "ssh_host_pub_keys ssh_host_key_dsa_public ssh_host_key_rsa_public ssh_host_key_ecdsa_public ssh_host_key_ed25519_public", "min", hostKeyFacts},
+	{"chroot", "is_chroot", "", chrootFacts},
+	{"loadavg", "", "", loadFacts},
+	{"network", "interfaces default_ipv4 default_ipv6 all_ipv4_addresses all_ipv6_addresses", "network", networkFacts},
+	{"processor", "processor_cores processor_count", "hardware", processorFacts},
+	{"memory", "", "hardware", memoryFacts},
+	{"dmi", "", "hardware", dmiFacts},
+	{"uptime_seconds", "", "hardware", uptimeFacts},
+	{"mounts", "", "hardware", mountFacts},
+	{"virtual", "virtualization_type virtualization_role virtualization_tech_guest virtualization_tech_host", "virtual", virtualFacts},
+}
+
+// is reports whether a subset's name means the group.
+func (f factGroup) is(subset string) bool {
+	return subset == "all" || subset == f.name || subset == f.subset || slices.Contains(strings.Fields(f.also), subset)
 }
 
 // Validate knows the subsets and the patterns.
 func (a *SetupArgs) Validate() error {
-	known := []string{"all"}
+	known := []string{"all", "min", "network", "hardware", "virtual"}
 	for _, group := range factGroups {
 		known = append(known, group.name)
 	}
+	slices.Sort(known)
+	known = slices.Compact(known)
 	for _, subset := range a.GatherSubset {
 		name := strings.TrimPrefix(subset, "!")
-		if !slices.Contains(known, name) {
+		if !slices.ContainsFunc(factGroups, func(f factGroup) bool { return f.is(name) }) {
 			return fmt.Errorf("setup: gather_subset: there is no subset %s%s; there are %s", name, hintAfter(name, known), strings.Join(known, ", "))
 		}
 	}
+	if a.GatherTimeout < 1 {
+		return fmt.Errorf("setup: gather_timeout wants seconds, not %d", a.GatherTimeout)
+	}
 	for _, pattern := range a.Filter {
-		if _, err := path.Match(pattern, ""); err != nil {
+		if _, err := path.Match(asPathPattern(pattern), ""); err != nil {
 			return fmt.Errorf("setup: filter: %q is not a valid pattern: a [ is not closed", pattern)
 		}
 	}
 	return nil
 }
 
-// wants reports whether a subset is asked for. What is named wins over all.
-func (a *SetupArgs) wants(group string) bool {
-	switch {
-	case slices.Contains(a.GatherSubset, "!"+group):
-		return false
-	case group == "min" || slices.Contains(a.GatherSubset, group):
-		return true
-	case slices.Contains(a.GatherSubset, "!all"):
-		return false
-	case slices.Contains(a.GatherSubset, "all"):
-		return true
+// wants reports whether a group is asked for, by Ansible's rules: what is named wins
+// over what is left out, and only exclusions mean all the rest.
+func (a *SetupArgs) wants(f factGroup) bool {
+	named, all, out := false, true, false
+	for _, subset := range a.GatherSubset {
+		name, excluded := strings.CutPrefix(subset, "!")
+		switch {
+		case excluded && name == "all":
+			out = out || f.subset != "min"
+		case excluded:
+			out = out || f.is(name)
+		case name == "all":
+		case f.is(name) && name != "min":
+			named = true
+		default:
+			all = false
+		}
 	}
-	// Only exclusions: the rest is meant.
-	return !slices.ContainsFunc(a.GatherSubset, func(s string) bool { return !strings.HasPrefix(s, "!") })
+	all = all || slices.Contains(a.GatherSubset, "all")
+	return named || !out && (all || f.subset == "min")
 }
 
 // Plan gathers.
@@ -89,22 +144,25 @@ func (a *SetupArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("asking what the host is: %w", err)
 	}
-	facts := map[string]any{}
+	g := &gathering{host: host, system: system, timeout: time.Duration(a.GatherTimeout) * time.Second, facts: map[string]any{}}
+	all := map[string]any{}
 	for _, group := range factGroups {
-		if !a.wants(group.name) {
+		if !a.wants(group) {
 			continue
 		}
-		if err := group.gather(ctx, host, system, facts); err != nil {
+		if err := group.gather(ctx, g); err != nil {
 			return Plan{}, err
 		}
 	}
-	named := map[string]any{}
-	for name, value := range facts {
+	for name, value := range g.facts {
 		if a.passes(name) {
-			named["ansible_"+name] = value
+			all["ansible_"+name] = value
 		}
 	}
-	return Plan{Result: Result{"ansible_facts": named}}, nil
+	if len(a.Filter) == 0 {
+		all["gather_subset"], all["module_setup"] = a.GatherSubset, true
+	}
+	return Plan{Result: Result{"ansible_facts": all}}, nil
 }
 
 func (a *SetupArgs) passes(name string) bool {
@@ -112,208 +170,48 @@ func (a *SetupArgs) passes(name string) bool {
 		return true
 	}
 	return slices.ContainsFunc(a.Filter, func(pattern string) bool {
-		ok, _ := path.Match(strings.TrimPrefix(pattern, "ansible_"), name)
+		ok, _ := path.Match(strings.TrimPrefix(asPathPattern(pattern), "ansible_"), name)
 		return ok
 	})
 }
 
-func minimalFacts(ctx context.Context, host sys.Reader, s sys.System, facts map[string]any) error {
-	major, _, _ := strings.Cut(s.OS.VersionID, ".")
-	nodename := s.Hostname
-	hostname, _, _ := strings.Cut(s.Hostname, ".")
-	_, domain, _ := strings.Cut(s.FQDN, ".")
-	maps.Copy(facts, map[string]any{
-		"system": "Linux", "kernel": s.Kernel, "architecture": s.Architecture, "machine": s.Architecture,
-		"machine_id": s.MachineID, "hostname": hostname, "nodename": nodename, "fqdn": s.FQDN, "domain": domain,
-		"distribution": distribution(s.OS), "distribution_version": s.OS.VersionID,
-		"distribution_major_version": major, "distribution_release": s.OS.Codename, "os_family": s.OS.Family,
-		"user_uid": s.UID, "effective_user_id": s.UID,
-	})
-	if user, err := host.Users().UserByID(ctx, s.UID); err == nil {
-		facts["user_id"], facts["user_dir"], facts["user_shell"], facts["user_gid"] = user.Name, user.Home, user.Shell, user.GID
-	} else if there, err := present(err); there || err != nil {
-		return fmt.Errorf("asking for user %d: %w", s.UID, err)
-	}
-	manager, err := host.Packages().Manager(ctx)
-	if err != nil {
-		manager = "unknown" // a host without one that we know can still be looked at
-	}
-	facts["pkg_mgr"] = manager
-	service, err := serviceManager(ctx, host)
-	facts["service_mgr"] = service
-	return err
-}
+// asPathPattern turns Ansible's [!x] into [^x].
+func asPathPattern(pattern string) string { return strings.ReplaceAll(pattern, "[!", "[^") }
 
-// serviceManager goes by what sd_booted(3) goes by.
-func serviceManager(ctx context.Context, host sys.Reader) (string, error) {
-	_, err := host.Files().Stat(ctx, "/run/systemd/system")
-	there, err := present(err)
-	if err != nil {
-		return "", fmt.Errorf("looking for systemd: %w", err)
-	}
-	if there {
-		return "systemd", nil
-	}
-	return "service", nil
-}
+// add adds facts.
+func (g *gathering) add(facts map[string]any) { maps.Copy(g.facts, facts) }
 
-// distribution is Ansible's name for what os-release calls ID.
-func distribution(os sys.OSRelease) string {
-	names := map[string]string{
-		"debian": "Debian", "ubuntu": "Ubuntu", "centos": "CentOS", "rhel": "RedHat", "rocky": "Rocky",
-		"almalinux": "AlmaLinux", "fedora": "Fedora", "ol": "OracleLinux", "opensuse-leap": "openSUSE Leap",
-		"alpine": "Alpine", "arch": "Archlinux", "linuxmint": "Linux Mint", "amzn": "Amazon",
-	}
-	if name, known := names[os.ID]; known {
-		return name
-	}
-	return os.Name
-}
+// mostFactText is the most that a file of facts may hold.
+const mostFactText = 1 << 20
 
-func dateFacts(_ context.Context, _ sys.Reader, _ sys.System, facts map[string]any) error {
-	now := time.Now()
-	_, offset := now.Zone()
-	zone, _ := now.Zone()
-	facts["date_time"] = map[string]any{
-		"date": now.Format("2006-01-02"), "time": now.Format("15:04:05"), "epoch": strconv.FormatInt(now.Unix(), 10), "epoch_int": strconv.FormatInt(now.Unix(), 10),
-		"iso8601": now.UTC().Format("2006-01-02T15:04:05Z"), "iso8601_micro": now.UTC().Format("2006-01-02T15:04:05.000000Z"),
-		"iso8601_basic": now.Format("20060102T150405.000000"), "iso8601_basic_short": now.Format("20060102T150405"),
-		"year": now.Format("2006"), "month": now.Format("01"), "day": now.Format("02"), "hour": now.Format("15"),
-		"minute": now.Format("04"), "second": now.Format("05"), "weekday": now.Format("Monday"),
-		"weekday_number": strconv.Itoa(int(now.Weekday())), "weeknumber": fmt.Sprintf("%02d", weekOfYear(now)),
-		"tz": zone, "tz_offset": fmt.Sprintf("%+03d%02d", offset/3600, max(offset, -offset)/60%60),
+// text is the content of a file; ok is false when it is not there, or not ours to
+// read: then the fact is absent, or NA, as with Ansible.
+func (g *gathering) text(ctx context.Context, name string) (text string, ok bool, err error) {
+	r, err := g.host.Files().Open(ctx, name)
+	if errors.Is(err, fs.ErrPermission) {
+		return "", false, nil
 	}
-	return nil
-}
-
-// weekOfYear is strftime's %W: weeks begin on Monday, days before the first are week 0.
-func weekOfYear(t time.Time) int { return (t.YearDay() + 6 - (int(t.Weekday())+6)%7) / 7 }
-
-func networkFacts(_ context.Context, _ sys.Reader, s sys.System, facts map[string]any) error {
-	var names, all4, all6 []string
-	defaults := map[string]any{}
-	addresses := []any{}
-	for _, i := range s.Interfaces {
-		addresses = append(addresses, addressFacts(i)...)
-		names = append(names, i.Name)
-		fact, v4, v6 := interfaceFact(i)
-		if i.Name != "lo" {
-			all4, all6 = append(all4, v4...), append(all6, v6...)
+	if there, err := present(err); err != nil || !there {
+		return "", false, err
+	}
+	data, err := io.ReadAll(io.LimitReader(&untilCancelled{ctx, r}, mostFactText))
+	if err := errors.Join(err, r.Close()); err != nil {
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrPermission) {
+			return "", false, nil // of the kernel's own files some open and cannot be read
 		}
-		facts[strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(i.Name)] = fact
-		if i.Name == s.DefaultInterface {
-			defaults = defaultFact(i, s.DefaultIPv4)
-		}
+		return "", false, fmt.Errorf("reading %s: %w", name, err)
 	}
-	slices.Sort(names)
-	facts["interfaces"], facts["default_ipv4"] = orEmpty(names), defaults
-	facts["all_ipv4_addresses"], facts["all_ipv6_addresses"] = orEmpty(all4), orEmpty(all6)
-	facts["addresses"] = addresses
-	return nil
+	return string(data), true, nil
 }
 
-// addressFacts lists an interface's addresses one by one, so that a playbook can
-// find the interface that has an address. Ansible has no such fact.
-func addressFacts(i sys.Interface) []any {
-	var facts []any
-	for _, cidr := range i.Addresses {
-		if ip, network, err := net.ParseCIDR(cidr); err == nil {
-			facts = append(facts, map[string]any{"interface": i.Name, "address": ip.String(), "network": network.String()})
-		}
-	}
-	return facts
+// line is the text of a file of one line, "" when there is none.
+func (g *gathering) line(ctx context.Context, name string) (string, error) {
+	text, _, err := g.text(ctx, name)
+	return strings.TrimSpace(text), err
 }
 
-func orEmpty(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
-}
-
-func interfaceFact(i sys.Interface) (fact map[string]any, v4, v6 []string) {
-	kind := "ether"
-	if i.Name == "lo" {
-		kind = "loopback"
-	}
-	fact = map[string]any{"device": i.Name, "active": i.Up, "mtu": i.MTU, "macaddress": i.MAC, "type": kind}
-	var second, six []any
-	for _, cidr := range i.Addresses {
-		ip, network, err := net.ParseCIDR(cidr)
-		if err != nil {
-			continue
-		}
-		ones, _ := network.Mask.Size()
-		if ip.To4() == nil {
-			six = append(six, map[string]any{"address": ip.String(), "prefix": strconv.Itoa(ones), "scope": scope(ip)})
-			v6 = append(v6, ip.String())
-			continue
-		}
-		address := ipv4Fact(ip, network)
-		if len(v4) == 0 {
-			fact["ipv4"] = address
-		} else {
-			second = append(second, address)
-		}
-		v4 = append(v4, ip.String())
-	}
-	if second != nil {
-		fact["ipv4_secondaries"] = second
-	}
-	if six != nil {
-		fact["ipv6"] = six
-	}
-	return fact, v4, v6
-}
-
-func ipv4Fact(ip net.IP, network *net.IPNet) map[string]any {
-	ones, _ := network.Mask.Size()
-	broadcast := slices.Clone(network.IP.To4())
-	for i := range broadcast {
-		broadcast[i] |= ^network.Mask[len(network.Mask)-4+i]
-	}
-	return map[string]any{
-		"address": ip.String(), "netmask": net.IP(network.Mask).String(), "network": network.IP.String(),
-		"prefix": strconv.Itoa(ones), "broadcast": broadcast.String(),
-	}
-}
-
-func scope(ip net.IP) string {
-	switch {
-	case ip.IsLoopback():
-		return "host"
-	case ip.IsLinkLocalUnicast():
-		return "link"
-	default:
-		return "global"
-	}
-}
-
-func defaultFact(i sys.Interface, address string) map[string]any {
-	fact := map[string]any{"address": address, "interface": i.Name, "macaddress": i.MAC, "mtu": i.MTU, "type": "ether"}
-	for _, cidr := range i.Addresses {
-		if ip, network, err := net.ParseCIDR(cidr); err == nil && ip.String() == address && ip.To4() != nil {
-			maps.Copy(fact, ipv4Fact(ip, network))
-		}
-	}
-	return fact
-}
-
-func hardwareFacts(_ context.Context, _ sys.Reader, s sys.System, facts map[string]any) error {
-	facts["memtotal_mb"] = int64(s.MemoryBytes >> 20)
-	facts["processor_vcpus"], facts["processor_nproc"] = s.CPUs, s.CPUs
-	return nil
-}
-
-func mountFacts(ctx context.Context, host sys.Reader, _ sys.System, facts map[string]any) error {
-	all, err := host.Mounts().List(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the mount table: %w", err)
-	}
-	list := make([]any, 0, len(all))
-	for _, m := range all {
-		list = append(list, map[string]any{"mount": m.Target, "device": m.Source, "fstype": m.Type, "options": m.Options})
-	}
-	facts["mounts"] = list
-	return nil
+// exists reports whether a file is there, following links.
+func (g *gathering) exists(ctx context.Context, name string) (bool, error) {
+	_, err := g.host.Files().Stat(ctx, name)
+	return present(err)
 }

@@ -57,7 +57,7 @@ func (*realFiles) Space(ctx context.Context, path string) (Space, error) {
 			return Space{}, err
 		}
 		block := uint64(cmp.Or(st.Frsize, st.Bsize)) // never negative
-		return Space{Free: st.Bavail * block, Total: st.Blocks * block, FreeInodes: st.Ffree}, nil
+		return Space{Free: st.Bavail * block, Total: st.Blocks * block, FreeInodes: st.Ffree, Inodes: st.Files, Block: block}, nil
 	})
 }
 

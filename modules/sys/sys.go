@@ -143,7 +143,11 @@ type FileReader interface {
 }
 
 // Space is the room on the file system of a path, for an unprivileged user.
-type Space struct{ Free, Total, FreeInodes uint64 } // bytes, bytes, count
+type Space struct {
+	Free, Total        uint64 // bytes
+	FreeInodes, Inodes uint64
+	Block              uint64 // bytes in which the file system counts
+}
 
 // Attributes of a file. A nil field means: as the old file has it, or the
 // system's default for a new one. A file that is written is new as to its times.

@@ -223,5 +223,5 @@ func (emptyRoot) Space(ctx context.Context, path string) (sys.Space, error) {
 	if path != "/" {
 		return sys.Space{}, unix.ENOENT
 	}
-	return sys.Space{Free: 8 << 30, Total: 16 << 30, FreeInodes: 1 << 20}, ctx.Err()
+	return sys.Space{Free: 8 << 30, Total: 16 << 30, FreeInodes: 1 << 20, Inodes: 1 << 21, Block: 4096}, ctx.Err()
 }

@@ -197,7 +197,7 @@ func (p *playRun) gatherFacts(ctx context.Context, hosts []*host) {
 	spec, _ := p.Registry.Find("setup")
 	p.task(ctx, &play.Task{
 		Inherited: p.play.Inherited, Name: "Gathering Facts", Module: "setup", Range: p.play.Range,
-		Action: play.RunModule, Spec: spec, Args: &play.Arguments{Range: p.play.Range},
+		Action: play.RunModule, Spec: spec, Args: p.play.Gathering,
 	}, activeOf(hosts), false, false)
 }
 

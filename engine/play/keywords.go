@@ -19,10 +19,10 @@ var (
 	everywhereLater = []string{"debugger"}
 
 	playOnly = []string{
-		"hosts", "gather_facts", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
+		"hosts", "gather_facts", "gather_subset", "gather_timeout", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
 		"order", "max_fail_percentage", "force_handlers", "strategy", "invariant",
 	}
-	playLater = []string{"fact_path", "gather_subset", "gather_timeout", "validate_argspec"}
+	playLater = []string{"fact_path", "validate_argspec"}
 
 	insidePlay = []string{"when", "delegate_to", "delegate_facts"} // roles, blocks and tasks
 
@@ -85,8 +85,6 @@ func (l *loader) checkIncluding(f *syntax.Fields, what string, known []string, h
 var instead = map[string]string{
 	"debugger":         "rbdplay has no debugger; look at values with debug, or run the task with -vv",
 	"fact_path":        "local facts are not read; read the files with slurp and set_fact",
-	"gather_subset":    "all facts are gathered in one exchange; remove it, or say \"gather_facts: no\"",
-	"gather_timeout":   "no fact waits for a mount; remove it, or give the play's tasks a timeout",
 	"validate_argspec": "a role's arguments are held against its meta/argument_specs.yml; plays have none",
 }
 

@@ -45,6 +45,7 @@ type Play struct {
 	Hosts *Hosts
 
 	GatherFacts   *Setting[bool] // nil: not said, which means yes
+	Gathering     *Arguments     // of setup, when facts are gathered
 	Prompts       []*Prompt      // vars_prompt: what to ask a person for
 	Layers        []scope.Layer  // vars, vars_files, and the public variables of its roles; weakest first
 	HostVarsFiles []*VarsFile    // of vars_files, those that each host reads for itself; they count over Layers

@@ -35,6 +35,7 @@ func (l *loader) play(f *syntax.Fields, around surroundings) {
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
 	p.Inherited = around.inherited
+	l.gathering(f, p, around)
 	if p.Name == "" && p.Hosts != nil {
 		p.Name = p.Hosts.Text
 	}
@@ -95,6 +96,25 @@ func (l *loader) playSettings(f *syntax.Fields, p *Play) {
 	if node, ok := f.Get("vars_prompt"); ok {
 		p.Prompts = l.prompts(node)
 	}
+}
+
+// gathering reads what facts are gathered with: gather_subset and gather_timeout,
+// and module_defaults of setup.
+func (l *loader) gathering(f *syntax.Fields, p *Play, around surroundings) {
+	p.Gathering = &Arguments{Range: p.Range, given: map[string]argument{}}
+	spec, ok := l.registry.Find("setup")
+	if !ok {
+		return
+	}
+	own := &syntax.Node{Kind: syntax.Mapping, Range: f.Node.Range}
+	for _, entry := range f.Node.Entries {
+		if entry.Name == "gather_subset" || entry.Name == "gather_timeout" {
+			own.Entries = append(own.Entries, entry)
+		}
+	}
+	l.mappingArguments(own, p.Gathering.given)
+	l.withDefaults(spec, p.Gathering.given, around.defaults[spec.Name])
+	l.checkArguments(&Task{Spec: spec, Args: p.Gathering}, p.Gathering.given)
 }
 
 func (l *loader) strategy(n *syntax.Node) Strategy {

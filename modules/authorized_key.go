@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -196,7 +197,7 @@ func (a *AuthorizedKeyArgs) Plan(ctx context.Context, host sys.Reader) (Plan, er
 	}
 	options := WriteOptions{}
 	if !file.exists {
-		owner, group := fmt.Sprint(user.UID), fmt.Sprint(user.GID)
+		owner, group := strconv.Itoa(user.UID), strconv.Itoa(user.GID)
 		options.FileAttributes = FileAttributes{Mode: &Mode{bits: 0o600}, Owner: &owner, Group: &group}
 	}
 	plan, err := file.become(ctx, host, text, TextOptions{options})

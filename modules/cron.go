@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
@@ -309,7 +310,7 @@ func (a *CronArgs) open(ctx context.Context, host sys.Reader) (textFile, WriteOp
 		return textFile{}, WriteOptions{}, err
 	}
 	file, err := openText(ctx, host, path.Join(folder.path, name))
-	owner, group := fmt.Sprint(user.UID), fmt.Sprint(folder.info.GID)
+	owner, group := strconv.Itoa(user.UID), strconv.Itoa(folder.info.GID)
 	return file, WriteOptions{FileAttributes: FileAttributes{Mode: &Mode{bits: 0o600}, Owner: &owner, Group: &group}}, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -264,7 +265,7 @@ func (f *finder) descend(ctx context.Context, host sys.Reader, p string, info sy
 	if info.Type != sys.Directory {
 		return nil
 	}
-	return f.below(ctx, host, p, level+1, append(above[:len(above):len(above)], info))
+	return f.below(ctx, host, p, level+1, append(slices.Clip(above), info))
 }
 
 // consider lists a file that has all that is asked for.

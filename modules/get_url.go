@@ -120,7 +120,7 @@ type download struct {
 }
 
 func (d *download) Open(ctx context.Context) (io.ReadCloser, error) {
-	r, _, err := d.args.open(ctx, d.host, d.args.URL)
+	r, _, err := d.args.open(ctx, d.host, d.args.URL) //nolint:bodyclose // the reader that is returned closes it
 	return r, err
 }
 func (d *download) Size() int64    { return d.size }
@@ -211,7 +211,7 @@ func (a *GetURLArgs) wanted(ctx context.Context, host sys.Reader) (algorithm, di
 	if err != nil || !strings.Contains(digest, "://") {
 		return algorithm, digest, err
 	}
-	r, _, err := a.open(ctx, host, digest)
+	r, _, err := a.open(ctx, host, digest) //nolint:bodyclose // r closes it
 	if err != nil {
 		return "", "", fmt.Errorf("checksum: %w", err)
 	}
@@ -252,7 +252,7 @@ func listedDigest(list, name string, size int) (string, error) {
 
 // fetch reads the content once for its digests. A small one is kept.
 func (a *GetURLArgs) fetch(ctx context.Context, host sys.Reader, algorithm string) (fetched, error) {
-	r, head, err := a.open(ctx, host, a.URL)
+	r, head, err := a.open(ctx, host, a.URL) //nolint:bodyclose // r closes it
 	if err != nil {
 		return fetched{}, err
 	}

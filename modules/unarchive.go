@@ -326,6 +326,11 @@ func (a *UnarchiveArgs) dress(ctx context.Context, host sys.Reader, u *unpacking
 			}
 		}
 	}
+	return a.assign(ctx, host, u, root)
+}
+
+// assign sets what the task says itself of owners and permissions.
+func (a *UnarchiveArgs) assign(ctx context.Context, host sys.Reader, u *unpacking, root bool) (err error) {
 	var uid, gid int
 	if a.Owner != nil {
 		if uid, err = findUser(ctx, host, *a.Owner); err != nil {

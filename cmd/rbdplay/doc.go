@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,18 +12,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/play"
 	"github.com/rbdplay/rbdplay/modules"
 )
 
 func newDoc(s *streams) *cobra.Command {
-	var asJSON bool
+	var asJSON, schema bool
 	var writeTo string
 	c := &cobra.Command{
 		Use:   "doc [MODULE | playbook PLAYBOOK]",
 		Short: "Explain a module or the variables of a playbook, or list the modules",
 		Long: `Explains a module: its options, results and examples. Without a name it lists the
 modules. With "playbook" it explains the variables that a playbook takes, as the
-meta/argument_specs.yml of its roles describe them.
+meta/argument_specs.yml of its roles describe them. With --schema it prints the JSON
+schema of a playbook, by which editors complete and check it.
 ` + exitCodes,
 		Example: "  rbdplay doc lineinfile\n  rbdplay doc playbook ha-minimal",
 		Args:    docArgs,
@@ -39,8 +42,12 @@ meta/argument_specs.yml of its roles describe them.
 				return err
 			}
 			switch {
+			case schema && len(args) > 0:
+				return fmt.Errorf("--schema goes without %q: it describes playbooks with all modules", args[0])
 			case len(args) == 2:
 				return docPlaybook(c.Context(), s, args[1], asJSON)
+			case schema:
+				return writeSchema(s.out, registry)
 			case writeTo != "":
 				return writeDocs(registry, writeTo)
 			case len(args) == 0:
@@ -61,7 +68,10 @@ meta/argument_specs.yml of its roles describe them.
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.Flags().StringVar(&writeTo, "write", "", "write a page for each module to this `folder`")
+	c.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of a playbook, for editors")
+	c.Flags().StringVar(&writeTo, "write", "", "write a page for each module to this `folder`, and the schema beside it")
+	c.MarkFlagsMutuallyExclusive("schema", "write")
+	c.MarkFlagsMutuallyExclusive("schema", "json")
 	return c
 }
 
@@ -195,7 +205,28 @@ func writeDocs(registry *modules.Registry, dir string) error {
 	if err := writeProofs(&index); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "README.md"), []byte(index.String()), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), []byte(index.String()), 0o644); err != nil {
+		return err
+	}
+	var schema bytes.Buffer
+	if err := writeSchema(&schema, registry); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "..", schemaFile), schema.Bytes(), 0o644)
+}
+
+// schemaFile is the schema's name in the folder above that of the modules' pages.
+const schemaFile = "playbook.schema.json"
+
+func writeSchema(out io.Writer, registry *modules.Registry) error {
+	schema, err := play.Schema(registry)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", " ")
+	return encoder.Encode(schema)
 }
 
 // writeProofs writes the table that the conformance suite keeps.

@@ -10,8 +10,8 @@ import (
 	"math"
 	"path"
 	"regexp"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 

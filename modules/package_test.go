@@ -67,16 +67,28 @@ func TestPackageOptionsReachTheManager(t *testing.T) {
 		args            map[string]any
 		want            sys.PackageOptions
 	}{
-		{"apt", "apt", map[string]any{"name": "nginx", "install_recommends": false, "default_release": "bookworm-backports"},
-			sys.PackageOptions{PackageSelection: sys.PackageSelection{Recommends: "no", Release: "bookworm-backports"}}},
-		{"apt", "apt", map[string]any{"name": "nginx", "install_recommends": true, "allow_downgrade": true, "units": "disabled"},
-			sys.PackageOptions{UnitsDisabled: true, AllowDowngrade: true, PackageSelection: sys.PackageSelection{Recommends: "yes"}}},
-		{"apt", "apt", map[string]any{"name": "curl", "state": "absent", "purge": true, "autoremove": true, "allow_change_held_packages": true},
-			sys.PackageOptions{Purge: true, AllowChangeHeld: true, PackageSelection: sys.PackageSelection{AutoRemove: true}}},
+		{
+			"apt", "apt",
+			map[string]any{"name": "nginx", "install_recommends": false, "default_release": "bookworm-backports"},
+			sys.PackageOptions{PackageSelection: sys.PackageSelection{Recommends: "no", Release: "bookworm-backports"}},
+		},
+		{
+			"apt", "apt",
+			map[string]any{"name": "nginx", "install_recommends": true, "allow_downgrade": true, "units": "disabled"},
+			sys.PackageOptions{UnitsDisabled: true, AllowDowngrade: true, PackageSelection: sys.PackageSelection{Recommends: "yes"}},
+		},
+		{
+			"apt", "apt",
+			map[string]any{"name": "curl", "state": "absent", "purge": true, "autoremove": true, "allow_change_held_packages": true},
+			sys.PackageOptions{Purge: true, AllowChangeHeld: true, PackageSelection: sys.PackageSelection{AutoRemove: true}},
+		},
 		{"apt", "apt", map[string]any{"autoremove": true}, sys.PackageOptions{PackageSelection: sys.PackageSelection{AutoRemove: true}}},
 		{"apt", "apt", map[string]any{"upgrade": "safe"}, sys.PackageOptions{PackageSelection: sys.PackageSelection{Upgrade: sys.UpgradeSafe}}},
-		{"dnf", "dnf", map[string]any{"name": "nginx", "enablerepo": "a,b", "disablerepo": "*"},
-			sys.PackageOptions{PackageSelection: sys.PackageSelection{Enable: "a,b", Disable: "*"}}},
+		{
+			"dnf", "dnf",
+			map[string]any{"name": "nginx", "enablerepo": "a,b", "disablerepo": "*"},
+			sys.PackageOptions{PackageSelection: sys.PackageSelection{Enable: "a,b", Disable: "*"}},
+		},
 	}
 	for _, test := range tests {
 		host := optionsSeen{packaged(t), &[]sys.PackageOptions{}}

@@ -175,6 +175,13 @@ func attempt(parent context.Context, t *target, keys *hostKeys, dial dialFunc) (
 	// Not a deadline: connections through a jump host know none.
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
+	limit.Stop() // what this machine is slow at is not the host's fault
+	done, err := t.Doors.login(ctx)
+	limit.Reset(t.Timeout)
+	if err != nil {
+		return nil, errors.Join(err, raw.Close())
+	}
+	defer done()
 	l, err := newLogin(ctx, t)
 	if err != nil {
 		return nil, errors.Join(err, raw.Close())

@@ -10,9 +10,16 @@ import (
 // door as well, so we take eight.
 const atDoor = 8
 
+// A login is some milliseconds of this machine's processor time. Of thousands at
+// once each would take longer than a login may.
+const atOnce = 64
+
 // Doors keeps many hosts that are one server, or lie behind one jump host, from
-// logging in all at once. One is shared by the hosts of a run, through Config.
+// logging in all at once, and all of them from logging in faster than this machine
+// can. One is shared by the hosts of a run, through Config.
 type Doors struct {
+	logins chan struct{}
+
 	mu    sync.Mutex
 	doors map[door]chan struct{}
 }
@@ -21,7 +28,9 @@ type Doors struct {
 type door struct{ through, address string }
 
 // NewDoors makes Doors that nobody stands at.
-func NewDoors() *Doors { return &Doors{doors: map[door]chan struct{}{}} }
+func NewDoors() *Doors {
+	return &Doors{logins: make(chan struct{}, atOnce), doors: map[door]chan struct{}{}}
+}
 
 // enter waits for a place before a server, until ctx ends. What it returns gives
 // the place back. Without Doors there is no limit.
@@ -36,6 +45,18 @@ func (d *Doors) enter(ctx context.Context, through, address string) (leave func(
 		d.doors[door{through, address}] = places
 	}
 	d.mu.Unlock()
+	return take(ctx, places)
+}
+
+// login waits until one more connection may log in, as enter does.
+func (d *Doors) login(ctx context.Context) (done func(), err error) {
+	if d == nil {
+		return func() {}, nil
+	}
+	return take(ctx, d.logins)
+}
+
+func take(ctx context.Context, places chan struct{}) (leave func(), err error) {
 	select {
 	case places <- struct{}{}:
 		return func() { <-places }, nil

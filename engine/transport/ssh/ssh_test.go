@@ -418,7 +418,7 @@ func TestFewStandAtOneDoor(t *testing.T) {
 	const hosts = 40
 	s, c := fixture(t, transporttest.SSHOptions{})
 	s.SetLatency(5 * time.Millisecond) // so that all would be there at once
-	c.Doors = ssh.NewDoors()
+	c.Doors, c.Timeout = ssh.NewDoors(), time.Minute
 	connectAll(t, hosts, c)
 	if got := s.Counts(); got.Connections != hosts || got.AtDoor > 8 || got.AtDoor < 2 {
 		t.Errorf("%+v", got)

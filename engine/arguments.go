@@ -243,7 +243,7 @@ func decrypts(it *item) bool {
 var templateVars = map[string]any{"ansible_managed": "Ansible managed"}
 
 func (x *execution) template(ctx context.Context, it *item, name string, at diag.Range) (any, error) {
-	t, file, err := x.task.Template(ctx, name, at)
+	t, file, err := x.task.Template(ctx, name, at, it.args)
 	if err != nil {
 		return nil, err
 	}

@@ -57,6 +57,9 @@ func (x *execution) judge(ctx context.Context, h *host, it *item) {
 // has run all the same, though its step was never done.
 func (it *item) effects() []change.Change {
 	all := it.outcome.Changes
+	if it.outcome.Idle {
+		return all
+	}
 	for _, c := range it.begun {
 		if c.Event() {
 			all = append(slices.Clip(all), c)

@@ -86,7 +86,7 @@ func (p *playRun) rescue(ctx context.Context, b *play.Block, hosts []*host, resc
 	for _, h := range hosts {
 		if h.failed && !h.unreachable {
 			h.failed = false
-			h.vars.Register("ansible_failed_task", map[string]any{"name": h.fault.title, "action": h.fault.module}, b.Range)
+			h.vars.Register("ansible_failed_task", map[string]any{"name": h.fault.name, "action": h.fault.module}, b.Range)
 			h.vars.Register("ansible_failed_result", h.fault.registered, b.Range)
 			back = append(back, h)
 		}

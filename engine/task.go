@@ -36,6 +36,7 @@ type execution struct {
 // taskEnd is what a task came to on one host, all items together.
 type taskEnd struct {
 	title, module string
+	name          string // as it is given, rendered; empty without one
 	status        modules.Status
 	ignored       bool
 	changed       bool // something changed, whatever the status
@@ -62,7 +63,8 @@ type taskEnd struct {
 // with no label.
 type item struct {
 	scope    *scope.Scope
-	vars     *scope.Vars // of the loop
+	vars     *scope.Vars    // of the loop
+	loopVars map[string]any // the same
 	value    any
 	looped   bool
 	label    string
@@ -212,7 +214,7 @@ func (x *execution) loop(ctx context.Context, s *scope.Scope) ([]*item, *taskEnd
 		return nil, x.faulty(err)
 	}
 	if len(values) == 0 {
-		return nil, x.skipped("skipped_reason", "the loop has no items")
+		return nil, x.skipped("skipped_reason", "No items in the list")
 	}
 	extended, err := t.LoopControl.Extended.Get(ctx, s)
 	if err != nil {
@@ -241,7 +243,7 @@ func (x *execution) item(ctx context.Context, s *scope.Scope, values []any, i in
 		vars["ansible_loop"] = extendedLoop(values, i, all)
 	}
 	own := scope.Plain(vars, x.task.Range)
-	it := &item{scope: s.With(scope.LoopVars, own), vars: own, looped: true}
+	it := &item{scope: s.With(scope.LoopVars, own), vars: own, loopVars: vars, looped: true}
 	if control.Label == nil {
 		it.label = expression.Text(values[i])
 		return it
@@ -363,6 +365,7 @@ func (x *execution) attempts(ctx context.Context, h *host, it *item, show showin
 		}
 		if attempt > retries {
 			x.giveUp(it, fmt.Sprintf("(after %d attempts)", attempt))
+			it.registered["attempts"] = retries // Ansible's count, which leaves the last one out
 			return
 		}
 		sleep(ctx, delay)
@@ -584,7 +587,7 @@ func (x *execution) combine(ctx context.Context, list []*item) *taskEnd {
 		e.brought = append(e.brought, it.brought...)
 		e.additions = append(e.additions, it.additions...)
 		e.delegate = it.delegate
-		it.registered[x.task.LoopControl.Var], it.registered["ansible_loop_var"] = it.value, x.task.LoopControl.Var
+		maps.Copy(it.registered, it.loopVars)
 		results[i] = it.registered
 		changed, _ := it.registered["changed"].(bool)
 		switch it.outcome.Status {
@@ -674,7 +677,11 @@ func (x *execution) unknown() expression.Unknown {
 }
 
 func (x *execution) end(status modules.Status, message string) *taskEnd {
-	return &taskEnd{title: x.title, module: x.task.Module, include: x.task.Include, status: status, message: message}
+	e := &taskEnd{title: x.title, module: x.task.Module, include: x.task.Include, status: status, message: message}
+	if x.task.Name != "" {
+		e.name = x.title
+	}
+	return e
 }
 
 // skipped is the end of a loop that does not begin. Key is Ansible's for why.

@@ -39,6 +39,7 @@ func blockinfileSpec() Spec {
 			pythonRegexpNote,
 		},
 		Returns: slices.Concat([]Return{
+			{Name: "rc", Type: "int", Doc: "Only when the file is not there: 257."},
 			{Name: "msg", Type: "string", Doc: "What was done: Block inserted, Block removed."},
 		}, textReturns),
 		Examples: []Example{
@@ -78,7 +79,7 @@ func (a *BlockinfileArgs) Plan(ctx context.Context, host sys.Reader) (Plan, erro
 		return file.absent(), nil
 	}
 	if !file.exists && !a.Create {
-		return Plan{}, fmt.Errorf("%s does not exist; create: yes would make it", a.Path)
+		return Plan{Result: Result{"rc": 257}}, fmt.Errorf("%s does not exist; create: yes would make it", a.Path)
 	}
 	text, err := editor.edit(file.text)
 	if err != nil {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"os/exec"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -23,8 +27,9 @@ type RunOptions struct {
 
 // CommandArgs are the arguments of command.
 type CommandArgs struct {
-	Cmd  string   `arg:"cmd" doc:"The command as one text, split into words like a shell's. Nothing is expanded."`
-	Argv []string `arg:"argv" doc:"The command as a list of words, taken as they are. One of cmd and argv is needed."`
+	Cmd                string   `arg:"cmd" doc:"The command as one text, split into words like a shell's."`
+	Argv               []string `arg:"argv" doc:"The command as a list of words. One of cmd and argv is needed."`
+	ExpandArgumentVars bool     `arg:"expand_argument_vars" default:"yes" doc:"Replace $NAME, ${NAME} and a leading ~ in the words by what they are in the command's environment; what is not known there stays as it is."`
 	RunOptions
 }
 
@@ -47,7 +52,7 @@ var runReturns = []Return{
 	{Name: "start", Type: "string", Doc: "When it began, by the host's clock.", Run: true},
 	{Name: "end", Type: "string", Doc: "When it ended.", Run: true},
 	{Name: "delta", Type: "string", Doc: "How long it took.", Run: true},
-	{Name: "msg", Type: "string", Doc: "Why nothing was run, or non-zero return code."},
+	{Name: "msg", Type: "string", Doc: "Why nothing was run, or non-zero return code; else empty."},
 }
 
 func commandSpec() Spec {
@@ -59,7 +64,7 @@ func commandSpec() Spec {
 		FreeForm: "cmd",
 		Notes: []string{
 			runNote,
-			"Unlike Ansible's, it expands neither ~ nor $NAME in the words, and takes no key=value options inside the text: what is written is what the program gets.",
+			"A program that cannot be started is a failure with the number of the error as rc, and no change.",
 		},
 		Returns: runReturns,
 		Examples: []Example{
@@ -148,53 +153,59 @@ func (a *CommandArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return a.plan(ctx, host, "command "+quoteWords(words), words, words)
+	return a.plan(ctx, host, "command "+quoteWords(words), words, sys.Command{Args: words, Expand: a.ExpandArgumentVars})
 }
 
 // Plan runs the text unless creates or removes says otherwise.
 func (a *ShellArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
-	return a.plan(ctx, host, "shell "+a.Cmd, a.Cmd, []string{a.Executable, "-c", a.Cmd})
+	return a.plan(ctx, host, "shell "+a.Cmd, a.Cmd, sys.Command{Args: []string{a.Executable, "-c", a.Cmd}})
 }
 
-func (o *RunOptions) plan(ctx context.Context, host sys.Reader, target string, shown any, words []string) (Plan, error) {
+func (o *RunOptions) plan(ctx context.Context, host sys.Reader, target string, shown any, command sys.Command) (Plan, error) {
 	plan := Plan{Result: Result{"cmd": shown}}
 	why, err := o.needless(ctx, host)
 	if err != nil {
 		return Plan{}, err
 	}
-	if why != "" {
-		plan.Skipped = why
-		plan.Result["msg"], plan.Result["rc"] = "Did not run command since "+why, 0
-		plan.Result["stdout"], plan.Result["stderr"] = "skipped, since "+why, ""
+	if why.path != "" { // Ansible's is ok, not skipped
+		text := "skipped, since " + why.path + " " + why.state
+		maps.Copy(plan.Result, Result{
+			"msg": "Did not run command since '" + why.path + "' " + why.state, "rc": 0,
+			"stdout": text, "stdout_lines": []string{text}, "stderr": "", "stderr_lines": []string{},
+			"start": nil, "end": nil, "delta": nil,
+		})
 		return plan, nil
 	}
 	plan.Steps = []Step{happening(target, "", func(ctx context.Context, host sys.Host, result Result) error {
-		return o.run(ctx, host, words, result)
+		return o.run(ctx, host, command, result)
 	})}
 	return plan, nil
 }
 
-// needless says why the command need not run, or "".
-func (o *RunOptions) needless(ctx context.Context, host sys.Reader) (string, error) {
+// needless is a path that spares the command, and what is so of it.
+type needless struct{ path, state string }
+
+// needless says why the command need not run; the path is empty when it must.
+func (o *RunOptions) needless(ctx context.Context, host sys.Reader) (needless, error) {
 	if o.Creates != "" {
 		found, err := anyMatch(ctx, host.Files(), o.at(o.Creates))
 		if err != nil {
-			return "", fmt.Errorf("creates: %w", err)
+			return needless{}, fmt.Errorf("creates: %w", err)
 		}
 		if found {
-			return o.Creates + " exists", nil
+			return needless{o.Creates, "exists"}, nil
 		}
 	}
 	if o.Removes != "" {
 		found, err := anyMatch(ctx, host.Files(), o.at(o.Removes))
 		if err != nil {
-			return "", fmt.Errorf("removes: %w", err)
+			return needless{}, fmt.Errorf("removes: %w", err)
 		}
 		if !found {
-			return o.Removes + " does not exist", nil
+			return needless{o.Removes, "does not exist"}, nil
 		}
 	}
-	return "", nil
+	return needless{}, nil
 }
 
 func (o *RunOptions) at(pattern string) string {
@@ -204,13 +215,9 @@ func (o *RunOptions) at(pattern string) string {
 	return path.Join(o.Chdir, pattern)
 }
 
-func (o *RunOptions) run(ctx context.Context, host sys.Host, words []string, result Result) error {
-	return o.runWith(ctx, host, words, nil, result)
-}
-
-// runWith runs words with open files in memory, from descriptor 3 on.
-func (o *RunOptions) runWith(ctx context.Context, host sys.Host, words []string, files []sys.Content, result Result) error {
-	command := sys.Command{Args: words, Dir: o.Chdir, Files: files}
+// run runs the command, with what the options say of it.
+func (o *RunOptions) run(ctx context.Context, host sys.Host, command sys.Command, result Result) error {
+	command.Dir = o.Chdir
 	if o.Creates != "" && !strings.ContainsAny(o.Creates, `*?[\`) {
 		command.Creates = []string{o.at(o.Creates)}
 	}
@@ -222,15 +229,38 @@ func (o *RunOptions) runWith(ctx context.Context, host sys.Host, words []string,
 		command.Stdin = strings.NewReader(text)
 	}
 	out, err := host.Change().Run(ctx, command)
+	if errno := startFault(err); errno != 0 {
+		maps.Copy(result, Result{
+			"rc": int(errno), "cmd": quoteWords(command.Args), "stdout": "", "stderr": "", "stdout_lines": []string{}, "stderr_lines": []string{},
+		})
+		return &nothingDoneError{err}
+	}
 	if err != nil {
 		return err
 	}
 	o.report(out, result)
+	result["msg"] = ""
 	if out.Code != 0 {
 		result["msg"] = "non-zero return code"
 		return errors.New("non-zero return code")
 	}
 	return nil
+}
+
+// startFault is the number of the error with which a program could not be
+// started, or 0. Nothing has run then.
+func startFault(err error) syscall.Errno {
+	fault, ok := errors.AsType[*exec.Error](err)
+	number := syscall.Errno(0)
+	switch {
+	case !ok:
+	case errors.As(fault.Err, &number):
+	case errors.Is(fault.Err, fs.ErrPermission):
+		number = syscall.EACCES
+	default:
+		number = syscall.ENOENT
+	}
+	return number
 }
 
 // report fills the result keys as Ansible's command module does.

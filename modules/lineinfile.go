@@ -42,6 +42,7 @@ func lineinfileSpec() Spec {
 			pythonRegexpNote,
 		},
 		Returns: slices.Concat([]Return{
+			{Name: "rc", Type: "int", Doc: "Only when the file is not there: 257."},
 			{Name: "msg", Type: "string", Doc: "What was done: line added, line replaced, N line(s) removed."},
 			{Name: "found", Type: "int", Doc: "With absent: how many lines were removed."},
 		}, textReturns),
@@ -89,7 +90,7 @@ func (a *LineinfileArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error
 		return file.absent(), nil
 	}
 	if !file.exists && !a.Create {
-		return Plan{}, fmt.Errorf("%s does not exist; create: yes would make it", a.Path)
+		return Plan{Result: Result{"rc": 257}}, fmt.Errorf("%s does not exist; create: yes would make it", a.Path)
 	}
 	text, message, err := editor.settle(file.text)
 	if err != nil {

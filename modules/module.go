@@ -83,4 +83,7 @@ type Outcome struct {
 	// Unknown is set in check mode when the module would run an event whose
 	// result cannot be known (a command): why. Result then lacks those keys.
 	Unknown string
+	// Idle says of a failure that the step that failed had no effect: a program
+	// that is not there.
+	Idle bool
 }

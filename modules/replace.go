@@ -34,6 +34,7 @@ func replaceSpec() Spec {
 		},
 		Returns: slices.Concat([]Return{
 			{Name: "msg", Type: "string", Doc: "How many replacements were made, or that before and after match nowhere."},
+			{Name: "rc", Type: "int", Doc: "0; 257 when the file is not there."},
 		}, textReturns),
 		Examples: []Example{
 			{"Let rbd-entrance push to both computes", `
@@ -70,7 +71,7 @@ func (a *ReplaceArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 		return Plan{}, err
 	}
 	if !file.exists {
-		return Plan{}, fmt.Errorf("%s does not exist", a.Path)
+		return Plan{Result: Result{"rc": 257}}, fmt.Errorf("%s does not exist", a.Path)
 	}
 	text, message := r.replace(file.text)
 	if again, _ := r.replace(text); again != text {
@@ -80,7 +81,7 @@ func (a *ReplaceArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan.Once["msg"] = message
+	plan.Once["msg"], plan.Once["rc"] = message, 0
 	return plan, nil
 }
 

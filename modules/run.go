@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -120,6 +121,7 @@ func ended(err error, out Outcome) Outcome {
 		return out
 	}
 	out.Status, out.Message = Failed, err.Error()
+	_, out.Idle = errors.AsType[*nothingDoneError](err)
 	if len(out.Changes) > 0 {
 		var done []string
 		for _, c := range out.Changes {
@@ -129,6 +131,11 @@ func ended(err error, out Outcome) Outcome {
 	}
 	return out
 }
+
+// nothingDoneError is the failure of a step that had no effect.
+type nothingDoneError struct{ error }
+
+func (e *nothingDoneError) Unwrap() error { return e.error }
 
 func allEvents(steps []Step) bool {
 	for _, step := range steps {

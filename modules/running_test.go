@@ -101,7 +101,7 @@ func TestCommandReports(t *testing.T) {
 	want := modules.Result{
 		"cmd": []string{"sed", "-n", "p"}, "rc": 0, "stdout": "one\ntwo", "stderr": "\ufffdwarn",
 		"stdout_lines": []string{"one", "two"}, "stderr_lines": []string{"\ufffdwarn"},
-		"start": "2018-06-01 09:00:00.000000", "end": "2018-06-01 09:01:01.000005", "delta": "0:01:01.000005",
+		"start": "2018-06-01 09:00:00.000000", "end": "2018-06-01 09:01:01.000005", "delta": "0:01:01.000005", "msg": "",
 	}
 	if diff := cmp.Diff(want, out.Result); diff != "" {
 		t.Error(diff)
@@ -146,7 +146,7 @@ func TestCommandOnlyWhenNeeded(t *testing.T) {
 		if ran := out.Status == modules.Changed; ran != test.runs {
 			t.Errorf("%v: ended %s %s", test.args, out.Status, out.Message)
 		}
-		if !test.runs && out.Status != modules.Skipped {
+		if !test.runs && (out.Status != modules.OK || !strings.HasPrefix(out.Result["stdout"].(string), "skipped, since ")) {
 			t.Errorf("%v: ended %s %s", test.args, out.Status, out.Message)
 		}
 	}
@@ -353,4 +353,12 @@ func TestPing(t *testing.T) {
 		t.Errorf("result %v", out.Result)
 	}
 	wantFailure(t, run(t, host, "ping", map[string]any{"data": "crash"}), "boom")
+}
+
+func TestProgramThatIsNotThereIsNoChange(t *testing.T) {
+	out := modules.Run(t.Context(), decoded(t, "command", map[string]any{"argv": []any{"/no/such/program", "a b"}}), sys.NewReal(), modules.Emit{})
+	wantStatus(t, out, modules.Failed)
+	if !out.Idle || out.Result["rc"] != 2 || out.Result["cmd"] != "/no/such/program 'a b'" {
+		t.Errorf("got %+v", out)
+	}
 }

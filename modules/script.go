@@ -63,9 +63,10 @@ func (a *ScriptArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	if plan.Skipped = why; why != "" {
-		plan.Result["msg"], plan.Result["rc"] = "Did not run script since "+why, 0
-		plan.Result["stdout"], plan.Result["stderr"] = "skipped, since "+why, ""
+	if why.path != "" {
+		plan.Skipped = why.path + " " + why.state
+		plan.Result["msg"], plan.Result["rc"] = "Did not run script since "+plan.Skipped, 0
+		plan.Result["stdout"], plan.Result["stderr"] = "skipped, since "+plan.Skipped, ""
 		return plan, nil
 	}
 	words, err := a.interpreter(ctx)
@@ -74,7 +75,7 @@ func (a *ScriptArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	}
 	words = slices.Concat(words, []string{"/proc/self/fd/3"}, a.Argv)
 	plan.Steps = []Step{happening("script "+quoteWords(shown), "", func(ctx context.Context, host sys.Host, result Result) error {
-		return o.runWith(ctx, host, words, []sys.Content{a.Cmd.Content}, result)
+		return o.run(ctx, host, sys.Command{Args: words, Files: []sys.Content{a.Cmd.Content}}, result)
 	})}
 	return plan, nil
 }

@@ -35,7 +35,7 @@ func statSpec() Spec {
 		New:     func() Module { return &StatArgs{} },
 		Notes:   []string{"A file that is not there gives stat.exists false. One that cannot be looked at is an error."},
 		Returns: []Return{
-			{Name: "stat", Type: "dict", Doc: "exists, path; and if it exists mode, uid, gid, pw_name, gr_name, size, blocks, inode, dev, nlink, atime, mtime, ctime, isreg, isdir, islnk, isfifo, issock, ischr, isblk, isuid, isgid, rusr to xoth, checksum of a regular file, lnk_target and lnk_source of a link. ctime is left out in check mode for what would be changed."},
+			{Name: "stat", Type: "dict", Doc: "exists, path; and if it exists mode, uid, gid, pw_name, gr_name, size, blocks, block_size, inode, dev, nlink, atime, mtime, ctime, isreg, isdir, islnk, isfifo, issock, ischr, isblk, isuid, isgid, rusr to xoth, checksum of a regular file, lnk_target and lnk_source of a link. ctime and block_size are left out in check mode for what would be changed."},
 		},
 		Examples: []Example{
 			{"Is it there?", `
@@ -96,6 +96,9 @@ func statKeys(path string, info sys.FileInfo) map[string]any {
 		"rusr": is(0o400), "wusr": is(0o200), "xusr": is(0o100),
 		"rgrp": is(0o040), "wgrp": is(0o020), "xgrp": is(0o010),
 		"roth": is(0o004), "woth": is(0o002), "xoth": is(0o001),
+	}
+	if info.BlockSize != 0 {
+		stat["block_size"] = info.BlockSize
 	}
 	if !info.ChangeTime.IsZero() {
 		stat["ctime"] = unixSeconds(info.ChangeTime)

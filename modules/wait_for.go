@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path"
 	"regexp"
@@ -36,9 +37,10 @@ func waitForSpec() Spec {
 		New:     func() Module { return &WaitForArgs{} },
 		Notes:   []string{pythonRegexpNote, "In check mode a condition that holds is ok; one that does not hold yet is deferred, since an earlier task of a real run might bring it about."},
 		Returns: []Return{
-			{Name: "state", Type: "string", Doc: "What was waited for."},
-			{Name: "port", Type: "int", Doc: "The port, if one was given."},
-			{Name: "path", Type: "string", Doc: "The file, if one was given."},
+			{Name: "state", Type: "string", Doc: "Of a port what was waited for; of a path what it is now: file, directory, link, hard, absent. Its mode, owner, group, uid, gid and size are there too."},
+			{Name: "port", Type: "int", Doc: "The port, if one was given; else null."},
+			{Name: "search_regex", Type: "string", Doc: "The expression, if one was given; else null."},
+			{Name: "path", Type: "string", Doc: "The file, if one was given; else null."},
 			{Name: "elapsed", Type: "int", Doc: "Seconds that it took."},
 			{Name: "match_groups", Type: "list", Doc: "What the groups of search_regex matched."},
 			{Name: "match_groupdict", Type: "dict", Doc: "The same for named groups."},
@@ -98,12 +100,14 @@ func (a *WaitForArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 		return Plan{}, err
 	}
 	began := time.Now()
-	result := Result{"state": a.State, "elapsed": 0}
-	if a.Port != 0 {
-		result["port"] = a.Port
+	result := Result{
+		"state": a.State, "elapsed": 0, "port": nil, "path": nil, "search_regex": nil,
+		"match_groups": []string{}, "match_groupdict": map[string]any{},
 	}
-	if a.Path != "" {
-		result["path"] = a.Path
+	for key, value := range map[string]any{"port": a.Port, "path": a.Path, "search_regex": a.SearchRegex} {
+		if value != 0 && value != "" {
+			result[key] = value
+		}
 	}
 	if a.Port == 0 && a.Path == "" {
 		err := host.Pause(ctx, seconds(a.Timeout))
@@ -116,8 +120,26 @@ func (a *WaitForArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 		}
 	}
 	err = a.wait(ctx, host, re, began, result)
-	result["elapsed"] = int(time.Since(began).Seconds())
+	elapsed := int(time.Since(began).Seconds())
+	if err != nil {
+		return Plan{Result: Result{"elapsed": elapsed}}, err
+	}
+	result["elapsed"] = elapsed
+	if a.Path != "" {
+		err = fileKeys(ctx, host, a.Path, result)
+	}
 	return Plan{Result: result}, err
+}
+
+// fileKeys tells what the path that was waited for is now.
+func fileKeys(ctx context.Context, host sys.Reader, path string, result Result) error {
+	file, err := look(ctx, host, path)
+	if err != nil {
+		return err
+	}
+	keys, err := file.result(ctx, host)
+	maps.Copy(result, keys)
+	return err
 }
 
 func (a *WaitForArgs) wait(ctx context.Context, host sys.Reader, re *regexp.Regexp, began time.Time, result Result) error {

@@ -96,34 +96,90 @@ func (s *fileSearch) suggest(dir, name string) string {
 	return diag.DidYouMean(name, known)
 }
 
-// Template gives a compiled template file and where it was found. Each file is
-// compiled once.
-func (t *Task) Template(_ context.Context, name string, at diag.Range) (*template.Template, File, error) {
+// Template gives a compiled template file and where it was found. args may hold
+// the options of the module template. Each file is compiled once for each set of
+// them.
+func (t *Task) Template(_ context.Context, name string, at diag.Range, args map[string]any) (*template.Template, File, error) {
 	t.files.loader.mu.Lock()
 	defer t.files.loader.mu.Unlock()
-	return t.template(name, at)
+	return t.template(name, at, args)
 }
 
-func (t *Task) template(name string, at diag.Range) (*template.Template, File, error) {
+func (t *Task) template(name string, at diag.Range, args map[string]any) (*template.Template, File, error) {
+	options := template.ForFiles(templateFiles{t.files})
+	key, err := t.templateOptions(&options, args)
+	if err != nil {
+		return nil, File{}, err
+	}
 	file, err := t.FindFile("templates", name, at)
 	if err != nil {
 		return nil, file, err
 	}
 	l := t.files.loader
-	if compiled, ok := l.templates[file.Display]; ok {
+	key += file.Display
+	if compiled, ok := l.templates[key]; ok {
 		return compiled, file, nil
 	}
 	text, err := l.noted(file)
 	if err != nil {
 		return nil, file, unreadable(file, at, err)
 	}
-	options := template.ForFiles(templateFiles{t.files})
 	compiled, err := template.Compile(l.env, string(text), diag.InText(file.Display, string(text)), options)
 	if err != nil {
 		return nil, file, err
 	}
-	l.templates[file.Display] = compiled
+	l.templates[key] = compiled
 	return compiled, file, nil
+}
+
+// templateFlags and templateTexts are arguments of the module template that say
+// how the file is read.
+var (
+	templateFlags = []string{"trim_blocks", "lstrip_blocks"}
+	templateTexts = []string{
+		"newline_sequence", "variable_start_string", "variable_end_string",
+		"block_start_string", "block_end_string", "comment_start_string", "comment_end_string",
+	}
+)
+
+// templateOptions takes the options among args, and gives a key that tells sets of
+// them apart.
+func (t *Task) templateOptions(o *template.Options, args map[string]any) (key string, err error) {
+	for _, name := range slices.Concat(templateFlags, templateTexts) {
+		value, given := args[name]
+		if !given {
+			continue
+		}
+		if slices.Contains(templateFlags, name) {
+			value, err = asBool(value)
+		}
+		if err == nil {
+			err = o.Set(name, value)
+		}
+		if err != nil {
+			return "", diag.New(t.Args.Where(name), "%s: %v", name, err)
+		}
+		key += fmt.Sprintf("%s=%q ", name, fmt.Sprint(value))
+	}
+	return key, nil
+}
+
+// literalTemplate compiles the file of a task when all that it depends on is
+// written without templates.
+func (t *Task) literalTemplate(source string, at diag.Range) error {
+	args := map[string]any{}
+	for _, name := range slices.Concat(templateFlags, templateTexts) {
+		if _, given := t.Args.given[name]; !given {
+			continue
+		}
+		value, literal := t.Args.Literal(name)
+		if !literal {
+			return nil
+		}
+		args[name] = value
+	}
+	_, _, err := t.template(source, at, args)
+	return err
 }
 
 // templateFiles finds what a template includes.

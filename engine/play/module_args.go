@@ -368,7 +368,7 @@ func (l *loader) checkSource(t *Task, o modules.Option, name, source string) {
 	where := t.Args.Where(name)
 	switch o.Type {
 	case "template":
-		if _, _, err := t.template(source, where); err != nil {
+		if err := t.literalTemplate(source, where); err != nil {
 			l.addError(where, err)
 		}
 	case "content":

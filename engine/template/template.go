@@ -6,6 +6,7 @@
 package template
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -42,6 +43,8 @@ type Options struct {
 	VariableStart, VariableEnd string
 	BlockStart, BlockEnd       string
 	CommentStart, CommentEnd   string
+
+	Newline string // what a line break of the text becomes; "" for one of Unix
 }
 
 // ForStrings are the settings of text in playbooks.
@@ -88,6 +91,13 @@ func Compile(env *expression.Environment, text string, at diag.Locator, options 
 		return nil, err
 	}
 	dropNewline(l.parts, len(body))
+	if options.Newline != "" {
+		for i := range l.parts {
+			if l.parts[i].kind == textPart {
+				l.parts[i].text = strings.ReplaceAll(l.parts[i].text, "\n", options.Newline)
+			}
+		}
+	}
 	p := parser{env: env, at: at, options: options, parts: l.parts, defined: map[string]bool{}, used: map[string]bool{}, blocks: map[string]*namedBlock{}}
 	nodes, _, err := p.body(nil)
 	if err != nil {
@@ -133,7 +143,7 @@ func override(options Options, text string, at diag.Locator) (Options, string, e
 		}
 		value, err := expression.Literal(strings.TrimSpace(raw))
 		if err == nil {
-			err = options.set(strings.TrimSpace(key), value)
+			err = options.Set(strings.TrimSpace(key), value)
 		}
 		if err != nil {
 			return options, "", diag.New(whole, "the option '%s': %v", strings.TrimSpace(key), err)
@@ -142,12 +152,21 @@ func override(options Options, text string, at diag.Locator) (Options, string, e
 	return options, body, nil
 }
 
-func (o *Options) set(key string, value any) error {
+// Set changes the option that Jinja names key. The error says what is wrong with
+// the value, or that there is no such option.
+func (o *Options) Set(key string, value any) error {
 	flags := map[string]*bool{"trim_blocks": &o.TrimBlocks, "lstrip_blocks": &o.LstripBlocks}
 	texts := map[string]*string{
 		"variable_start_string": &o.VariableStart, "variable_end_string": &o.VariableEnd,
 		"block_start_string": &o.BlockStart, "block_end_string": &o.BlockEnd,
 		"comment_start_string": &o.CommentStart, "comment_end_string": &o.CommentEnd,
+	}
+	if key == "newline_sequence" {
+		o.Newline, _ = value.(string)
+		if !slices.Contains([]string{"\n", "\r", "\r\n"}, o.Newline) {
+			return errors.New(`expected \n, \r or \r\n`)
+		}
+		return nil
 	}
 	if key == "keep_trailing_newline" && value == true {
 		return nil // it is always so
@@ -184,7 +203,7 @@ func (t *Template) Render(ctx context.Context, scope expression.Scope) (text str
 // withBreaks brings back the line breaks that end the template.
 func (t *Template) withBreaks(text string) string {
 	missing := t.breaks - (len(text) - len(strings.TrimRight(text, "\n")))
-	return text + strings.Repeat("\n", max(missing, 0))
+	return text + strings.Repeat(cmp.Or(t.options.Newline, "\n"), max(missing, 0))
 }
 
 func (t *Template) render(ctx context.Context, scope expression.Scope) (text string, unknown *expression.Unknown, err error) {

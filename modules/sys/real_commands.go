@@ -112,6 +112,12 @@ func (r *realCommands) prepare(ctx context.Context, c Command) (*exec.Cmd, error
 		return nil, errors.New("no command is given")
 	}
 	env := slices.Concat(os.Environ(), Environment(ctx), c.Env)
+	if c.Expand {
+		var err error
+		if c.Args, err = expandWords(c.Args, env); err != nil {
+			return nil, err
+		}
+	}
 	path, err := lookUp(c.Args[0], c.Dir, env)
 	if err != nil {
 		return nil, err

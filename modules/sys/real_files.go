@@ -191,7 +191,7 @@ func infoOf(info fs.FileInfo, err error) (FileInfo, error) {
 	return FileInfo{
 		Type: fileTypes[st.Mode&unix.S_IFMT], Mode: st.Mode & 0o7777,
 		UID: int(st.Uid), GID: int(st.Gid),
-		Size: st.Size, Blocks: st.Blocks,
+		Size: st.Size, Blocks: st.Blocks, BlockSize: int64(st.Blksize), //nolint:unconvert // 32 bits on arm64
 		ModTime: timeOf(st.Mtim), AccessTime: timeOf(st.Atim), ChangeTime: timeOf(st.Ctim),
 		Links: uint64(st.Nlink), //nolint:unconvert // 32 bits on arm64
 		Inode: st.Ino, Dev: st.Dev, Rdev: st.Rdev,

@@ -118,6 +118,7 @@ type FileInfo struct {
 	UID, GID   int
 	Size       int64 // bytes; of a symlink the length of its target
 	Blocks     int64 // 512-byte blocks really used; less than Size/512 for a sparse file
+	BlockSize  int64 // best for reading and writing; 0 in a shadow for what it created
 	ModTime    time.Time
 	AccessTime time.Time
 	ChangeTime time.Time // zero in a shadow for what it changed
@@ -443,6 +444,7 @@ type ProcessReader interface {
 // Command is a program to run. Args[0] is looked up in PATH; no shell is involved.
 type Command struct {
 	Args    []string
+	Expand  bool // replace $NAME, ${NAME} and a leading ~ in Args, by the program's own environment
 	Dir     string
 	Env     []string // additions, KEY=value
 	Stdin   io.Reader

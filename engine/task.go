@@ -724,7 +724,13 @@ func (x *execution) itemFault(it *item, err error) {
 	}
 }
 
+// deferItem ends an item that needs what check mode cannot know. In a real run
+// nothing will ever make it known, so that going on without the item would pretend.
 func (x *execution) deferItem(it *item, reason string) {
+	if !x.Check && !it.check {
+		x.failItem(it, "this needs "+reason+", which is not known: with check_mode: true that task did not really run")
+		return
+	}
 	it.waits = reason
 	it.outcome.Status, it.outcome.Message = modules.Deferred, "waits for "+reason
 	it.outcome.Changes = nil

@@ -96,7 +96,7 @@ func (e *engines) runAnsible(t *testing.T, dir string, args []string) (string, m
 	}
 	out, code := execute(t, dir, append([]string{e.ansible, "-i", "hosts.yml"}, args...), append(environment(home),
 		"ANSIBLE_CONFIG="+home+"/empty.cfg", "ANSIBLE_LOCAL_TEMP="+home+"/local", "ANSIBLE_REMOTE_TEMP="+home+"/remote",
-		"ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1", "ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_DEPRECATION_WARNINGS=0"))
+		"ANSIBLE_PIPELINING=1", "ANSIBLE_ASYNC_DIR="+home+"/async", "ANSIBLE_NOCOLOR=1", "ANSIBLE_PYTHON_INTERPRETER=/usr/bin/python3", "ANSIBLE_DEPRECATION_WARNINGS=0"))
 	hosts := recapOfText(out)
 	exit := map[int]string{0: "fine", 1: "wrong", 2: "failed", 4: "unreachable", 5: "wrong", 6: "unreachable", 250: "crashed"}[code]
 	if code == 4 && len(hosts) == 0 {

@@ -66,7 +66,7 @@ shadow of each host: the same code, and nothing is changed.
 	flags.StringVarP(&f.limit, "limit", "l", "", "only hosts that this `pattern` chooses too")
 	flags.BoolVarP(&f.check, "check", "C", false, "show what would happen; change nothing")
 	flags.BoolVarP(&f.diff, "diff", "D", false, "show before and after")
-	flags.IntVarP(&f.forks, "forks", "f", 200, "hosts to work for at a time, 0 for all; a host costs a connection here and no process, so the default is far above Ansible's 5")
+	flags.IntVarP(&f.forks, "forks", "f", 100, "hosts to work for at a time, 0 for all; a host costs a connection here and no process, so the default is far above Ansible's 5")
 	flags.CountVarP(&f.verbosity, "verbose", "v", "more: -v tasks that change nothing, -vv what commands print")
 	flags.StringVarP(&f.output, "output", "o", "human", "human or jsonl (one JSON object for each event)")
 	flags.StringVar(&f.startAt, "start-at-task", "", "begin at the task of this `name`")

@@ -53,6 +53,11 @@ func (s *site) manyHosts(ctx context.Context, count int, o options) (all []serie
 		return nil, err
 	}
 	rbdplay := s.peers[0]
+	// One first: the hosts share a home, and to unpack the agent in it once for each
+	// of them would take minutes.
+	if _, err := rbdplay.run(ctx, playbook, inventory, "-l", "host0000"); err != nil {
+		return nil, err
+	}
 	if _, err := rbdplay.run(ctx, playbook, inventory); err != nil { // makes what the measured runs find
 		return nil, err
 	}

@@ -113,7 +113,7 @@ func parseTerm(text string, at diag.Locator) (term, error) {
 	case text == "":
 		return t, diag.New(t.at, "a name is missing behind %q", string(t.sign))
 	case text[0] == '@':
-		return t, diag.New(t.at, "not supported yet: a pattern from a file (%s)", text)
+		return t, diag.New(t.at, "a pattern from a file (%s) is for --limit only", text)
 	case text[0] == '~':
 		return t.regex(text[1:], at)
 	}

@@ -129,7 +129,7 @@ func TestPatternsThatAreWrong(t *testing.T) {
 		" , :":      "p:1:1: the pattern of hosts is empty", //nolint:gocritic // the blanks are the case
 		"web:!":     `p:1:5: a name is missing behind "!"`,
 		"~web(":     "p:1:1: not a regular expression",
-		"a,@retry":  "p:1:3: not supported yet: a pattern from a file",
+		"a,@retry":  "p:1:3: a pattern from a file",
 		"web[ab":    `p:1:1: "web[ab" is no pattern`,
 		"web:db[]x": `p:1:5: "db[]x" is no pattern`,
 	} {

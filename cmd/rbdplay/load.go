@@ -90,6 +90,7 @@ func (f *runFlags) load(ctx context.Context, s *streams, name string) (*loaded, 
 	}
 	s.hide = l.vault
 	found := f.faults()
+	found.AddError(diag.Range{File: "--limit"}, f.readLimit())
 	var faults diag.List
 	l.extra, faults = readExtraVars(f.extraVars, l.sources, l.vault)
 	found = append(found, faults...)

@@ -105,8 +105,8 @@ func (l *loader) notYet(at diag.Range, format string, args ...any) {
 // laterModules are modules of ansible.builtin; one that the registry does not
 // know is refused as not supported yet rather than as unknown.
 var laterModules = []string{
-	"apt", "apt_key", "deb822_repository", "debconf", "dnf", "dnf5", "dpkg_selections",
+	"apt_key", "deb822_repository", "debconf", "dnf5", "dpkg_selections",
 	"expect", "gather_facts", "getent", "git", "iptables", "known_hosts", "mount_facts",
 	"package_facts", "pip", "rpm_key", "service", "service_facts", "subversion", "sysvinit",
-	"validate_argument_spec", "yum", "yum_repository",
+	"validate_argument_spec",
 }

@@ -191,6 +191,23 @@ func TestDeferredSaysWhatItWaitsFor(t *testing.T) {
 	}
 }
 
+func TestARealRunDoesNotPassByWhatACheckLeftUnknown(t *testing.T) {
+	l := newLab(t, "a,")
+	_, got := l.run(`
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {name: Checked, command: say hello, check_mode: true, register: said}
+    - {name: Known, debug: {msg: "{{ said is changed }}"}}
+    - {name: Needs, debug: {msg: "{{ said.stdout }}"}}
+    - {name: Never, debug: {msg: never}}
+`, nil)
+	compare(t, "Checked: a changed\nKnown: a ok\nNeeds: a failed\n= a ok=2 changed=1 failed=1", got)
+	if m := l.end("Needs", "a").Message; !strings.Contains(m, "the result of the task “Checked”") {
+		t.Errorf("got %q", m)
+	}
+}
+
 func TestCheckModeOfATask(t *testing.T) {
 	const playbook = `
 - hosts: all

@@ -104,6 +104,7 @@ func TestRender(t *testing.T) {
 		{"{{ evil }}", "{{ lookup('pipe', 'id') }}"},
 		{"#jinja2: trim_blocks: False, lstrip_blocks: True\n  {% if yes %}\nx{% endif %}", "\nx"},
 		{"#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n[[ n ]]{{ x }}", "3{{ x }}"},
+		{"#jinja2: newline_sequence: '\\r\\n'\n{% if yes %}\na\n{% endif %}b\n\n", "a\r\nb\r\n\r\n"},
 		{"{% for x in list recursive %}{{ x }}{% endfor %}", "abc"},
 		{"{% for (a, b) in [[1, 2]] %}{{ a }}{{ b }}{% endfor %}", "12"},
 		{"{{ range(3) | join(',') }} {{ 'a' ~ 'b' }} {{ 1, 2 }}", "0,1,2 ab [1, 2]"},

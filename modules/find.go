@@ -23,7 +23,7 @@ type FindArgs struct {
 	Paths         []string `arg:"paths,required" alias:"path,name" doc:"The directories to search, absolute."`
 	Patterns      []string `arg:"patterns" alias:"pattern" doc:"Patterns (* ? [..] [!..]) of which a name, without its folder, must match one; all names when not given."`
 	Excludes      []string `arg:"excludes" alias:"exclude" doc:"Patterns of names to leave out."`
-	UseRegex      bool     `arg:"use_regex" default:"no" doc:"patterns and excludes are regular expressions, for the whole name."`
+	UseRegex      bool     `arg:"use_regex" default:"no" doc:"patterns and excludes are regular expressions, which match from the beginning of the name; end one with $ for the whole name."`
 	Contains      string   `arg:"contains" doc:"A regular expression that must match at the beginning of a line of the file; for files only."`
 	ReadWholeFile bool     `arg:"read_whole_file" default:"no" doc:"contains may match anywhere, across lines too."`
 	FileType      string   `arg:"file_type" default:"file" choices:"any,directory,file,link" doc:"What to look for."`
@@ -158,14 +158,14 @@ func (a *FindArgs) finder() (f *finder, err error) {
 	return f, err
 }
 
-// names compiles patterns that a whole name has to match.
+// names compiles patterns: of a shell for whole names, expressions for their beginning.
 func (a *FindArgs) names(option string, patterns []string) ([]*regexp.Regexp, error) {
 	var all []*regexp.Regexp
 	for _, p := range patterns {
 		if p == "" {
 			continue
 		}
-		re, err := compilePython(`\A(?:`+p+`)\z`, "s")
+		re, err := compilePython(`\A(?:`+p+`)`, "s")
 		if !a.UseRegex {
 			re, err = nameGlob(p)
 		}

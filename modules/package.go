@@ -86,7 +86,7 @@ type packageTask struct {
 }
 
 func (a *PackageArgs) task() packageTask {
-	t := packageTask{module: "package", apt: a.PackageApt, PackageWish: &a.PackageWish, options: a.PackageWish.options()}
+	t := packageTask{module: "package", apt: a.PackageApt, PackageWish: &a.PackageWish, options: a.options()}
 	t.options.AllowChangeHeld, t.options.Purge = a.AllowChangeHeldPackages, a.Purge
 	return t
 }

@@ -57,7 +57,7 @@ apt:
 func (a *AptArgs) task() packageTask {
 	t := packageTask{
 		module: "apt", managers: []string{"apt"}, onlyOld: a.OnlyUpgrade && a.wanted() != sys.PackageAbsent,
-		apt: a.PackageApt, PackageWish: &a.PackageWish, options: a.PackageWish.options(),
+		apt: a.PackageApt, PackageWish: &a.PackageWish, options: a.options(),
 	}
 	t.options.AllowChangeHeld, t.options.Purge = a.AllowChangeHeldPackages, a.Purge
 	t.options.AutoRemove, t.options.Release = a.Autoremove, a.DefaultRelease

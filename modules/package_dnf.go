@@ -38,7 +38,7 @@ dnf:
 }
 
 func (a *DnfArgs) task() packageTask {
-	t := packageTask{module: "dnf", managers: []string{"dnf", "yum"}, PackageWish: &a.PackageWish, options: a.PackageWish.options()}
+	t := packageTask{module: "dnf", managers: []string{"dnf", "yum"}, PackageWish: &a.PackageWish, options: a.options()}
 	t.options.AllowChangeHeld = a.AllowChangeHeldPackages
 	t.options.Enable, t.options.Disable = strings.Join(a.EnableRepo, ","), strings.Join(a.DisableRepo, ",")
 	return t

@@ -122,10 +122,10 @@ func makeDeb(t *testing.T, folder, name, version, fields string) {
 		"DEBIAN/control":  "Package: " + name + "\nVersion: " + version + "\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n" + fields + "Description: made for a test\n",
 		"opt/rbd/" + name: version + "\n",
 	} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, path)), 0o755); err != nil { //nolint:gosec // a package's folder
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, path)), 0o755); err != nil { // a package's folder
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(tree, path), []byte(text), 0o644); err != nil { //nolint:gosec // a package's file
+		if err := os.WriteFile(filepath.Join(tree, path), []byte(text), 0o644); err != nil { // a package's file
 			t.Fatal(err)
 		}
 	}

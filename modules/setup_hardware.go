@@ -20,7 +20,7 @@ func memoryFacts(ctx context.Context, g *gathering) error {
 	if err != nil {
 		return err
 	}
-	mb := map[string]int64{"MemTotal": int64(g.system.MemoryBytes >> 20)} //nolint:gosec // no machine has that much
+	mb := map[string]int64{"MemTotal": int64(g.system.MemoryBytes >> 20)} // no machine has that much
 	for line := range strings.Lines(text) {
 		name, rest, _ := strings.Cut(line, ":")
 		if kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64); err == nil {
@@ -185,7 +185,7 @@ func (g *gathering) mountFact(ctx context.Context, m sys.Mount) map[string]any {
 		"block_size": block, "block_total": total, "block_available": free, "block_used": total - min(free, total),
 		"inode_total": space.Inodes, "inode_available": space.FreeInodes, "inode_used": space.Inodes - min(space.FreeInodes, space.Inodes),
 	} {
-		fact[name] = int64(n) //nolint:gosec // no file system is that large
+		fact[name] = int64(n) // no file system is that large
 	}
 	return fact
 }

@@ -187,7 +187,7 @@ func cmdlineFacts(ctx context.Context, g *gathering) error {
 		return err
 	}
 	last, all := map[string]any{}, map[string]any{}
-	for _, word := range strings.Fields(line) {
+	for word := range strings.FieldsSeq(line) {
 		name, text, hasValue := strings.Cut(word, "=")
 		var value any = true
 		if hasValue {

@@ -227,7 +227,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", "Thu, 01 Jan 2026 00:00:00 GMT")
 	w.Header().Set("X-Echo", "yes")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{ // the client has gone, and says so itself
+	_ = json.NewEncoder(w).Encode(map[string]string{ //nolint:errchkjson // a client that has gone says so itself
 		"method": r.Method, "query": r.URL.RawQuery, "body": string(body),
 		"content_type": r.Header.Get("Content-Type"), "custom": r.Header.Get("X-Custom"), "user": basicAuth(r),
 	})

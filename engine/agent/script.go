@@ -41,10 +41,7 @@ func (c cache) mine() string {
 // one by one, since how many a date has is not ours to say: mode, links and owner,
 // and the name at last. A link has another mode, and so nothing comes of its words.
 func (c cache) cached(programs []string) string {
-	list := `"$d"`
-	for _, name := range programs {
-		list += ` "$d/` + name + `"`
-	}
+	list := `"$d" "$d/` + strings.Join(programs, `" "$d/`) + `"`
 	return `n=; o=; p=; k=0; for w in $(ls -ldn ` + list + ` 2>/dev/null); do case "$w" in ` +
 		c.folder + `*|` + c.file + `*) p=$w; k=0;; ` +
 		`"$d") case "$p" in d*) o=y;; esac; p=;; ` +

@@ -144,8 +144,10 @@ var (
 
 // templateOptions takes the options among args, and gives a key that tells sets of
 // them apart.
-func (t *Task) templateOptions(o *template.Options, args map[string]any) (key string, err error) {
+func (t *Task) templateOptions(o *template.Options, args map[string]any) (string, error) {
+	var key strings.Builder
 	for _, name := range slices.Concat(templateFlags, templateTexts) {
+		var err error
 		value, given := args[name]
 		if !given {
 			continue
@@ -159,9 +161,9 @@ func (t *Task) templateOptions(o *template.Options, args map[string]any) (key st
 		if err != nil {
 			return "", diag.New(t.Args.Where(name), "%s: %v", name, err)
 		}
-		key += fmt.Sprintf("%s=%q ", name, fmt.Sprint(value))
+		fmt.Fprintf(&key, "%s=%q ", name, fmt.Sprint(value))
 	}
-	return key, nil
+	return key.String(), nil
 }
 
 // literalTemplate compiles the file of a task when all that it depends on is

@@ -3,7 +3,6 @@ package play
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/rbdplay/rbdplay/modules"
 )
@@ -115,7 +114,7 @@ func optionSchema(o modules.Option) schemaOf {
 	switch {
 	case len(o.Choices) > 0:
 		// A word that YAML reads as a truth value is a choice too: upgrade: yes.
-		truth := slices.ContainsFunc(o.Choices, func(c string) bool { return strings.Contains(" yes no true false on off ", " "+c+" ") })
+		truth := slices.ContainsFunc(o.Choices, func(c string) bool { return slices.Contains([]string{"yes", "no", "true", "false", "on", "off"}, c) })
 		kinds := []any{schemaOf{"enum": o.Choices}, schemaOf{"type": "string", "pattern": `\{[{%]`}}
 		if truth {
 			kinds = append(kinds, schemaOf{"type": "boolean"})

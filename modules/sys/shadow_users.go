@@ -90,7 +90,7 @@ func (u *shadowUsers) User(ctx context.Context, name string) (User, error) {
 
 // UserByID looks a user up by number.
 func (u *shadowUsers) UserByID(ctx context.Context, uid int) (User, error) {
-	return u.userBy(ctx, fmt.Sprint(uid), func(user User) bool { return user.UID == uid },
+	return u.userBy(ctx, strconv.Itoa(uid), func(user User) bool { return user.UID == uid },
 		func(ctx context.Context) (User, error) { return u.sh.under.Users().UserByID(ctx, uid) })
 }
 
@@ -102,7 +102,7 @@ func (u *shadowUsers) Group(ctx context.Context, name string) (Group, error) {
 
 // GroupByID looks a group up by number.
 func (u *shadowUsers) GroupByID(ctx context.Context, gid int) (Group, error) {
-	return u.groupBy(ctx, fmt.Sprint(gid), func(group Group) bool { return group.GID == gid },
+	return u.groupBy(ctx, strconv.Itoa(gid), func(group Group) bool { return group.GID == gid },
 		func(ctx context.Context) (Group, error) { return u.sh.under.Users().GroupByID(ctx, gid) })
 }
 

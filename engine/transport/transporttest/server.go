@@ -287,7 +287,9 @@ func (s *SSHServer) serve(raw net.Conn) {
 // enter counts a connection that has not logged in.
 func (s *SSHServer) enter() {
 	now := s.atDoor.Add(1)
-	for most := s.mostAtDoor.Load(); now > most && !s.mostAtDoor.CompareAndSwap(most, now); most = s.mostAtDoor.Load() {
+	most := s.mostAtDoor.Load()
+	for now > most && !s.mostAtDoor.CompareAndSwap(most, now) {
+		most = s.mostAtDoor.Load()
 	}
 }
 

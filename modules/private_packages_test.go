@@ -63,10 +63,10 @@ func needPrograms(t *testing.T, names ...string) {
 // this machine's package database.
 func TestAptOnAPrivateMachine(t *testing.T) {
 	needPrograms(t, "apt-get", "dpkg-deb", "dpkg-scanpackages")
-	if !privately(t, "/etc", "/opt", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/log") {
+	if !privately(t, "/etc", "/srv", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/log") {
 		return
 	}
-	const repository = "/opt/rbdrepository"
+	const repository = "/srv/rbdrepository"
 	for _, p := range []struct{ name, version, fields string }{
 		{"rbdlib", "1.0", ""},
 		{"rbdlib", "2.0", ""},
@@ -108,7 +108,7 @@ printf 'Package: dpkg\nStatus: install ok installed\nMaintainer: Nobody <nobody@
 		{"apt-mark auto rbdlib rbdextra", name("rbdapp", "state", "absent", "purge", true, "autoremove", true), "rbdapp: 2.0 -> (absent); rbdextra: 1.0 -> (absent); rbdlib: 2.0 -> (absent)", ""},
 		{"", map[string]any{"autoremove": true}, "", ""},
 	} {
-		step.do(t, "apt", "/opt", "/etc/apt", "/var/lib/apt")
+		step.do(t, "apt", "/srv", "/etc/apt", "/var/lib/apt")
 	}
 	shell(t, "echo 'deb [trusted=yes] http://127.0.0.1:1/broken ./' >> /etc/apt/sources.list")
 	wantFailure(t, run(t, sys.NewReal(), "apt", map[string]any{"update_cache": true}), "127.0.0.1:1/broken")
@@ -120,7 +120,7 @@ func makeDeb(t *testing.T, folder, name, version, fields string) {
 	tree := t.TempDir()
 	for path, text := range map[string]string{
 		"DEBIAN/control":  "Package: " + name + "\nVersion: " + version + "\nArchitecture: all\nMaintainer: Nobody <nobody@example.org>\n" + fields + "Description: made for a test\n",
-		"opt/rbd/" + name: version + "\n",
+		"srv/rbd/" + name: version + "\n",
 	} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(tree, path)), 0o755); err != nil { // a package's folder
 			t.Fatal(err)

@@ -35,6 +35,7 @@ func setupSpec() Spec {
 			"A file system that does not answer within gather_timeout cannot hang it: the mount is listed with a note in place of its sizes. Besides Ansible's, mounts has file systems without a device of this host (tmpfs, overlay, gluster, zfs), but none that hold no files (proc, sysfs).",
 			"fqdn is what /etc/hosts says; DNS is not asked. env is the environment that the agent was started with. lsb comes from /etc/lsb-release and os-release.",
 			"There is no Python: python, python_version, selinux_python_present are absent, as are capabilities, devices, lvm, iSCSI and NVMe names, facter, ohai and local facts (facts.d); a subset of those names is refused.",
+			"In check mode a fact from a file that does not exist, and that a package might bring, is what it is now.",
 			"virtualization knows containers and the common hypervisors by their DMI names.",
 		},
 		Returns: []Return{{Name: "ansible_facts", Type: "dict", Doc: "The facts under Ansible's names: ansible_hostname, ansible_default_ipv4, ansible_os_family, ansible_interfaces, …; and ansible_addresses, a list of interface, address and network for each address."}},
@@ -191,7 +192,7 @@ func (g *gathering) text(ctx context.Context, name string) (text string, ok bool
 	if errors.Is(err, fs.ErrPermission) {
 		return "", false, nil
 	}
-	if there, err := present(err); err != nil || !there {
+	if there, err := thereNow(err); err != nil || !there {
 		return "", false, err
 	}
 	data, err := io.ReadAll(io.LimitReader(&untilCancelled{ctx, r}, mostFactText))
@@ -213,5 +214,14 @@ func (g *gathering) line(ctx context.Context, name string) (string, error) {
 // exists reports whether a file is there, following links.
 func (g *gathering) exists(ctx context.Context, name string) (bool, error) {
 	_, err := g.host.Files().Stat(ctx, name)
+	return thereNow(err)
+}
+
+// thereNow is present, for which a file that a package might bring in check mode is
+// not there: one optional fact must not defer all.
+func thereNow(err error) (bool, error) {
+	if _, unknown := sys.Unknown(err); unknown {
+		return false, nil
+	}
 	return present(err)
 }

@@ -194,13 +194,13 @@ func (g *gathering) mountFact(ctx context.Context, m sys.Mount) map[string]any {
 func diskUUIDs(ctx context.Context, g *gathering) (map[string]string, error) {
 	const folder = "/dev/disk/by-uuid"
 	names, err := g.host.Files().ReadDir(ctx, folder)
-	if there, err := present(err); err != nil || !there {
+	if there, err := thereNow(err); err != nil || !there {
 		return nil, err
 	}
 	uuids := map[string]string{}
 	for _, name := range names {
 		target, err := g.host.Files().Readlink(ctx, folder+"/"+name)
-		if there, err := present(err); err != nil {
+		if there, err := thereNow(err); err != nil {
 			return nil, err
 		} else if there {
 			uuids[path.Base(target)] = name

@@ -169,7 +169,7 @@ func (g *gathering) linkFact(ctx context.Context, name string, fact map[string]a
 	case bridge:
 		fact["type"] = "bridge"
 		ports, err := g.host.Files().ReadDir(ctx, folder+"/brif")
-		if _, err := present(err); err != nil {
+		if _, err := thereNow(err); err != nil {
 			return err
 		}
 		fact["interfaces"] = orEmpty(ports)

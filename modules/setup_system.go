@@ -100,7 +100,7 @@ func userFacts(ctx context.Context, g *gathering) error {
 		}
 	}
 	user, err := g.host.Users().UserByID(ctx, uid)
-	if there, err := present(err); err != nil {
+	if there, err := thereNow(err); err != nil {
 		return fmt.Errorf("asking for user %d: %w", uid, err)
 	} else if !there {
 		return nil
@@ -322,7 +322,7 @@ func serviceFacts(ctx context.Context, g *gathering) error {
 // serviceManager goes by what sd_booted(3) goes by.
 func serviceManager(ctx context.Context, host sys.Reader) (string, error) {
 	_, err := host.Files().Stat(ctx, "/run/systemd/system")
-	there, err := present(err)
+	there, err := thereNow(err)
 	if err != nil {
 		return "", fmt.Errorf("looking for systemd: %w", err)
 	}
@@ -355,7 +355,7 @@ func chrootFacts(ctx context.Context, g *gathering) error {
 		return fmt.Errorf("looking at /: %w", err)
 	}
 	first, err := g.host.Files().Stat(ctx, "/proc/1/root/.")
-	there, err := present(err)
+	there, err := thereNow(err)
 	switch {
 	case errors.Is(err, fs.ErrPermission) || err == nil && !there:
 		g.facts["is_chroot"] = own.Inode != 2 && own.Inode != 128 && own.Inode != 256 // ext, xfs, btrfs

@@ -14,7 +14,7 @@ import (
 // done to any host.
 func (p *playRun) invariantsHold(ctx context.Context, when string) bool {
 	hosts := activeOf(p.all)
-	if len(p.play.Invariants) == 0 || len(hosts) == 0 || !p.started {
+	if len(p.play.Invariants) == 0 || len(hosts) == 0 || !p.started || !p.acts() {
 		return true
 	}
 	batch := p.batch

@@ -151,3 +151,30 @@ func TestBrokenInvariantIsNamed(t *testing.T) {
 	}
 	t.Errorf("no warning tells %q", want)
 }
+
+// A role's arguments are checked whatever tags are chosen; that alone is no reason
+// to look at the hosts.
+func TestInvariantOfAPlayThatOnlyChecksArguments(t *testing.T) {
+	l := newLab(t, "a,")
+	summary, got := l.run(`
+- hosts: all
+  gather_facts: false
+  tags: look
+  invariant:
+    - name: Never
+      that: false
+  tasks:
+    - import_role: {name: web}
+- hosts: all
+  gather_facts: false
+  tags: work
+  tasks:
+    - {name: Work, command: good}
+`, map[string]string{
+		"roles/web/tasks/main.yml":          "- {name: Look, ping: {}}\n",
+		"roles/web/meta/argument_specs.yml": "argument_specs:\n  main:\n    options:\n      port: {type: int, default: 80}\n",
+	}, func(o *engine.Options) { o.Selection.Tags = []string{"work"} })
+	if summary.Failed() || !strings.Contains(got, "Work: a changed") || strings.Contains(got, "Never") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -119,6 +119,15 @@ func (p *playRun) gathers() bool {
 	return known && p.settings.gather && p.Selection.Selects(tags)
 }
 
+// acts reports whether the play has anything to do on its hosts but to check what
+// its roles were given, which is done whatever tags are chosen. A play that does not
+// act cannot break an invariant, nor does it need one.
+func (p *playRun) acts() bool {
+	return p.gathers() || !p.started || anyTask(p.play, func(t *play.Task) bool {
+		return t.Action != play.ValidateArgs && p.Selection.Selects(t.Tags)
+	})
+}
+
 func (r *run) startsAt(t *play.Task) bool { return t.ID == r.StartAt.ID }
 
 func anyTask(p *play.Play, holds func(*play.Task) bool) bool {

@@ -46,11 +46,6 @@ func demo(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	unlock, err := l.Lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
 	if !keep {
 		defer func() {
 			down, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
@@ -58,6 +53,28 @@ func demo(ctx context.Context, keep bool) (err error) {
 			err = errors.Join(err, l.Down(down, false))
 		}()
 	}
+	if err := alone(ctx, l, makeCluster); err != nil {
+		return err
+	}
+	// The drill's power commands are processes of their own, which take the lock.
+	if err := drill(ctx, l); err != nil {
+		return err
+	}
+	step("done in %s", time.Since(began).Round(time.Second))
+	return nil
+}
+
+// alone does something while nobody else uses the lab.
+func alone(ctx context.Context, l *lab.Lab, do func(context.Context, *lab.Lab) error) error {
+	unlock, err := l.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(ctx, l), unlock())
+}
+
+// makeCluster boots the lab and makes it highly available.
+func makeCluster(ctx context.Context, l *lab.Lab) error {
 	// A lab that is down comes up as it was installed.
 	if err := l.Down(ctx, false); err != nil {
 		return err
@@ -65,14 +82,7 @@ func demo(ctx context.Context, keep bool) (err error) {
 	if err := l.Up(ctx); err != nil {
 		return err
 	}
-	if err := makeAvailable(ctx, l); err != nil {
-		return err
-	}
-	if err := drill(ctx, l); err != nil {
-		return err
-	}
-	step("done in %s", time.Since(began).Round(time.Second))
-	return nil
+	return makeAvailable(ctx, l)
 }
 
 // makeAvailable runs the playbook, and once more to see that nothing is left.

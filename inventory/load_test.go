@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 )
@@ -35,21 +36,26 @@ func testFixture(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fixture := readArchive(t, file)
+	fixture, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
 	want, at := "", -1
-	for i, f := range fixture.files {
-		if f.name == "want" {
-			want, at = f.text, i
+	for i, f := range fixture.Files {
+		if f.Name == "want" {
+			want, at = string(f.Data), i
 			continue
 		}
-		write(t, f.name, f.text)
+		write(t, f.Name, string(f.Data))
 	}
-	head, _, _ := strings.Cut(fixture.comment, "\n")
+	head, _, _ := strings.Cut(string(fixture.Comment), "\n")
 	got := report(load(t, strings.Fields(head)))
 	if *update && at >= 0 {
-		fixture.files[at].text = got
-		fixture.write(t, file)
+		fixture.Files[at].Data = []byte(got)
+		if err := os.WriteFile(file, txtar.Format(fixture), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		return
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
@@ -116,19 +118,24 @@ func TestLoad(t *testing.T) {
 	}
 	for _, fixture := range fixtures {
 		t.Run(strings.TrimSuffix(filepath.Base(fixture), ".txtar"), func(t *testing.T) {
-			a := readArchive(t, fixture)
+			a, err := txtar.ParseFile(fixture)
+			if err != nil {
+				t.Fatal(err)
+			}
 			files, want, at := map[string]string{}, "", -1
-			for i, f := range a.files {
-				if f.name == "want" {
-					want, at = f.text, i
+			for i, f := range a.Files {
+				if f.Name == "want" {
+					want, at = string(f.Data), i
 					continue
 				}
-				files[f.name] = f.text
+				files[f.Name] = string(f.Data)
 			}
 			got := report(loadFiles(t, files))
 			if *update && at >= 0 {
-				a.files[at].text = got
-				a.write(t, fixture)
+				a.Files[at].Data = []byte(got)
+				if err := os.WriteFile(fixture, txtar.Format(a), 0o644); err != nil {
+					t.Fatal(err)
+				}
 				return
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -11,11 +11,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 	"unicode/utf16"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/program"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
 
@@ -187,43 +186,18 @@ func joinSurrogates(text []byte) []byte {
 	})
 }
 
-// runInventory runs the program in a process group of its own, which is ended as
-// a whole when ctx is.
+// runInventory runs an executable inventory and gives what it prints.
 func runInventory(ctx context.Context, name string, args []string) ([]byte, error) {
-	program, err := filepath.Abs(name) // a bare name would be looked for in $PATH
+	path, err := filepath.Abs(name) // a bare name would be looked for in $PATH
 	if err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(ctx, program, args...)
-	out, complaints := &cappedBuffer{most: mostOutput}, &cappedBuffer{most: 64 << 10}
-	c.Stdout, c.Stderr = out, complaints
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = 5 * time.Second // for a pipe that a child in another group holds
-	err = c.Run()
-	switch ended, exited := errors.AsType[*exec.ExitError](err); {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case out.over:
-		return nil, fmt.Errorf("prints more than %d MiB", mostOutput>>20)
+	out, err := program.Run(ctx, program.Command{Argv: append([]string{path}, args...), Most: mostOutput})
+	switch _, exited := errors.AsType[*exec.ExitError](err); {
 	case exited:
-		return nil, fmt.Errorf("ended with %w: %s", ended, strings.TrimSpace(complaints.text.String()))
+		return nil, fmt.Errorf("ended with %w: %s", err, out.Complaints())
 	case err != nil:
-		return nil, fmt.Errorf("cannot be run: %w", err)
+		return nil, err
 	}
-	return out.text.Bytes(), nil
-}
-
-// cappedBuffer drops what goes beyond its size, and knows that it did.
-type cappedBuffer struct {
-	text bytes.Buffer
-	most int
-	over bool
-}
-
-func (b *cappedBuffer) Write(p []byte) (int, error) {
-	room := b.most - b.text.Len()
-	b.over = b.over || room < len(p)
-	b.text.Write(p[:min(room, len(p))])
-	return len(p), nil
+	return out.Stdout, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine"
 	"github.com/rbdplay/rbdplay/engine/agent"
 	"github.com/rbdplay/rbdplay/engine/agent/binaries"
+	"github.com/rbdplay/rbdplay/engine/program"
 	"github.com/rbdplay/rbdplay/engine/transport"
 	"github.com/rbdplay/rbdplay/engine/transport/local"
 	"github.com/rbdplay/rbdplay/engine/transport/ssh"
@@ -136,21 +135,11 @@ func (c *connector) Shell(ctx context.Context, t engine.Target, text string) (en
 
 // localShell runs text on this machine.
 func localShell(ctx context.Context, text string) (engine.ShellResult, error) {
-	var stdout, stderr bytes.Buffer
-	command := exec.CommandContext(ctx, "/bin/sh", "-c", text)
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	if _, exited := errors.AsType[*exec.ExitError](err); exited && ctx.Err() == nil {
+	out, err := program.Run(ctx, program.Command{Argv: []string{"/bin/sh", "-c", text}, Most: shellOutput})
+	if _, exited := errors.AsType[*exec.ExitError](err); exited {
 		err = nil
 	}
-	result := engine.ShellResult{Stdout: stdout.String(), Stderr: stderr.String()}
-	if state := command.ProcessState; state != nil {
-		result.Code = state.ExitCode()
-		if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			result.Code = 128 + int(status.Signal())
-		}
-	}
-	return result, err
+	return engine.ShellResult{Code: out.Code, Stdout: string(out.Stdout), Stderr: string(out.Stderr)}, err
 }
 
 // Forget implements engine.Connector.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
+
+	"github.com/rbdplay/rbdplay/engine/program"
 )
 
 // controller lets lookups reach the machine that rbdplay runs on. It implements
@@ -24,53 +22,18 @@ func (controller) Getenv(name string) (string, bool) { return os.LookupEnv(name)
 // mostOutput bounds what a command may print.
 const mostOutput = 64 << 20
 
-// Run implements lookup.Controller. The command has a process group of its own,
-// which is ended as a whole, so that nothing it started outlives a cancelled run.
+// Run implements lookup.Controller.
 func (controller) Run(ctx context.Context, command, dir string) (string, error) {
-	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	var complaints bytes.Buffer
-	out := &bounded{most: mostOutput}
-	c.Dir, c.Stdout, c.Stderr = dir, out, &bounded{most: 1 << 16, into: &complaints, cuts: true}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = 5 * time.Second // for a pipe that a child in another group holds
-	err := c.Run()
-	switch ended, exited := errors.AsType[*exec.ExitError](err); {
+	out, err := program.Run(ctx, program.Command{Argv: []string{"/bin/sh", "-c", command}, Dir: dir, Most: mostOutput})
+	switch _, exited := errors.AsType[*exec.ExitError](err); {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
-	case out.over:
-		return "", fmt.Errorf("the command %q prints more than %d MiB", command, mostOutput>>20)
 	case exited:
-		return "", fmt.Errorf("the command %q ended with %w: %s", command, ended, strings.TrimSpace(complaints.String()))
+		return "", fmt.Errorf("the command %q ended with %w: %s", command, err, out.Complaints())
 	case err != nil:
-		return "", fmt.Errorf("the command %q: %w", command, err)
+		return "", fmt.Errorf("the command %q %w", command, err)
 	}
-	return out.text.String(), nil
-}
-
-// bounded keeps what is written up to a bound; beyond it writing fails, or with
-// cuts the rest is dropped.
-type bounded struct {
-	text bytes.Buffer
-	into *bytes.Buffer // nil: text
-	most int
-	cuts bool
-	over bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	to := b.into
-	if to == nil {
-		to = &b.text
-	}
-	if to.Len()+len(p) <= b.most {
-		return to.Write(p)
-	}
-	b.over = true
-	if b.cuts {
-		return len(p), nil
-	}
-	return 0, errors.New("too much output")
+	return string(out.Stdout), nil
 }
 
 // Create implements lookup.Controller. A link is what makes a file whole and

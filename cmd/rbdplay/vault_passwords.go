@@ -1,21 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rbdplay/rbdplay/cmd/rbdplay/config"
+	"github.com/rbdplay/rbdplay/engine/program"
 	"github.com/rbdplay/rbdplay/engine/vault"
 )
 
@@ -144,30 +141,24 @@ func readPassword(ctx context.Context, name, label string) (string, error) {
 // runPassword runs a program for a password. One whose name ends in -client is
 // told which label is wanted. What it prints is in no error; its complaints are.
 func runPassword(ctx context.Context, name, label string) (string, error) {
-	program, err := filepath.Abs(name)
+	path, err := filepath.Abs(name)
 	if err != nil {
 		return "", err
 	}
-	c := exec.CommandContext(ctx, program)
+	argv := []string{path}
 	if base := filepath.Base(name); strings.HasSuffix(strings.TrimSuffix(base, filepath.Ext(base)), "-client") {
-		c.Args = append(c.Args, "--vault-id", label)
+		argv = append(argv, "--vault-id", label)
 	}
-	var complaints bytes.Buffer
-	out := &bounded{most: 1 << 16}
-	c.Stdout, c.Stderr = out, &bounded{most: 1 << 16, into: &complaints, cuts: true}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	c.WaitDelay = 5 * time.Second // for a pipe that a child in another group holds
-	err = c.Run()
+	out, err := program.Run(ctx, program.Command{Argv: argv, Most: 64 << 10})
 	switch _, noPath := errors.AsType[*fs.PathError](err); {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case noPath:
 		return "", fmt.Errorf("the vault password program %w; a file that only holds the password must not be executable", err)
 	case err != nil:
-		return "", fmt.Errorf("the vault password program %s: %w: %s", name, err, strings.TrimSpace(complaints.String()))
+		return "", fmt.Errorf("the vault password program %s: %w: %s", name, err, out.Complaints())
 	}
-	password := strings.Trim(out.text.String(), "\r\n")
+	password := strings.Trim(string(out.Stdout), "\r\n")
 	if password == "" {
 		return "", fmt.Errorf("the vault password program %s prints nothing", name)
 	}

@@ -48,7 +48,7 @@ func (e *TooMuchError) Error() string {
 // The error is ctx's, a *TooMuchError, an *exec.ExitError of a program that did
 // not end with 0 (the output is there then), or says why it could not be started.
 func Run(ctx context.Context, command Command) (Output, error) {
-	c := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...) //nolint:gosec // running what the playbook or configuration names is the purpose
+	c := exec.CommandContext(ctx, command.Argv[0], command.Argv[1:]...)
 	out, complaints := &bounded{most: command.Most}, &bounded{most: mostComplaints, cuts: true}
 	c.Dir, c.Env, c.Stdout, c.Stderr = command.Dir, command.Env, out, complaints
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

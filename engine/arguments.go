@@ -34,10 +34,7 @@ func (x *execution) prepare(ctx context.Context, h *host, it *item) error {
 	if x.task.Spec.Place == modules.OnController {
 		return x.control(ctx, h, it)
 	}
-	if it.args, err = x.task.Args.Render(ctx, it.scope); err != nil {
-		return err
-	}
-	if it.env, err = x.task.Env(ctx, it.scope); err != nil {
+	if err = x.render(ctx, it); err != nil {
 		return err
 	}
 	if it.async, err = x.async(ctx, it.scope); err != nil {
@@ -53,6 +50,15 @@ func (x *execution) prepare(ctx context.Context, h *host, it *item) error {
 		}
 	}
 	it.runner, err = x.connect(ctx, x.doer(h, it), it.scope)
+	return err
+}
+
+// render renders the item's arguments and environment.
+func (x *execution) render(ctx context.Context, it *item) (err error) {
+	if it.args, err = x.task.Args.Render(ctx, it.scope); err != nil {
+		return err
+	}
+	it.env, err = x.task.Env(ctx, it.scope)
 	return err
 }
 
@@ -89,7 +95,16 @@ func (x *execution) connect(ctx context.Context, name string, s *scope.Scope) (a
 	return x.links.get(ctx, target)
 }
 
+// target is targetOf, with its passwords kept from being shown.
 func (x *execution) target(ctx context.Context, name string, s *scope.Scope) (Target, error) {
+	t, err := x.targetOf(ctx, name, s)
+	for _, secret := range []string{t.Connection.Password, t.Connection.BecomePassword} {
+		x.secrets.add(secret)
+	}
+	return t, err
+}
+
+func (x *execution) targetOf(ctx context.Context, name string, s *scope.Scope) (Target, error) {
 	other, known := x.vars.Host(name)
 	if !known {
 		return Target{}, diag.New(x.task.Range, "the host %s is not in the inventory", name)
@@ -105,9 +120,6 @@ func (x *execution) target(ctx context.Context, name string, s *scope.Scope) (Ta
 	_, said, _ := theirs.Lookup(ctx, "ansible_connection")
 	if err := x.keywords(ctx, s, said, &c); err != nil {
 		return Target{}, err
-	}
-	for _, secret := range []string{c.Password, c.BecomePassword} {
-		x.secrets.add(secret)
 	}
 	t := Target{Host: other.Name, Connection: c}
 	if c.Become != nil && *c.Become {

@@ -34,6 +34,8 @@ type host struct {
 	varsFiles     []scope.Layer
 	varsFilesLack bool       // it was said that one is passed by
 	role          *play.Role // that meta: end_role has left
+	ahead         ahead
+	leaving       int // always parts that it is in after a failure: what stands behind them is not what comes next
 }
 
 // active reports whether the host still takes part in the play.
@@ -105,6 +107,19 @@ func (l *links) get(ctx context.Context, target Target) (agent.Runner, error) {
 		one.runner, one.err = l.connect(ctx, target)
 	}
 	return one.runner, one.err
+}
+
+// ready gives the connection for target if there is one; nil if it has yet to be
+// made, or somebody is at it.
+func (l *links) ready(target Target) agent.Runner {
+	one := l.link(target)
+	select {
+	case one.busy <- struct{}{}:
+		defer func() { <-one.busy }()
+		return one.runner
+	default:
+		return nil
+	}
 }
 
 // link is the connection for target, which may not be made yet.

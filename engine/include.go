@@ -97,6 +97,9 @@ func (p *playRun) include(ctx context.Context, t *play.Task, hosts []*host, resc
 				h.within = append(slices.Clip(h.within), scope.Layer{Level: scope.IncludeParams, Vars: vars})
 			}
 		}
+		if p.apart == nil {
+			follow(p.next, g.steps, nil)
+		}
 		p.steps(ctx, g.steps, g.hosts, rescued)
 		for i, h := range g.hosts {
 			h.waits, h.within = before[i].waits, before[i].within

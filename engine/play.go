@@ -23,9 +23,11 @@ type playRun struct {
 	batch    []*host
 	notified map[*play.Handler]map[*host]notification
 	settings playSettings
-	apart    *apart // nil: strategy linear
-	ended    bool   // meta: end_play or end_batch: no further steps of the batch
-	over     bool   // meta: end_play: no further batches either
+	apart    *apart                    // nil: strategy linear
+	next     map[*play.Task]*play.Task // see following
+	meddles  bool
+	ended    bool // meta: end_play or end_batch: no further steps of the batch
+	over     bool // meta: end_play: no further batches either
 }
 
 // notification says that a handler is to run on a host, or with a reason that
@@ -91,6 +93,7 @@ func (p *playRun) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.next, p.meddles = following(p.play), meddles(p.play)
 	s := p.scope(p.all[0])
 	if p.settings.gather, err = p.play.GatherFacts.Or(ctx, s, true); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,11 @@ type lab struct {
 	scripts func(host string, task agent.Task) (modules.Outcome, bool)
 	// forgotten is told of hosts whose connections are given up, with mu held.
 	forgotten func(host string)
+	// ahead lets hosts take tasks before those in front have ended; before and
+	// scripts are not asked then.
+	ahead  bool
+	behind int           // tasks that were sent behind others
+	client *agent.Client // of the last host
 	// down are hosts that cannot be reached.
 	down map[string]bool
 
@@ -128,7 +134,11 @@ func (l *lab) Connect(_ context.Context, target engine.Target, contents agent.So
 	if err != nil {
 		return nil, engine.Stats{}, err
 	}
-	return &watched{Client: client, lab: l, host: target.Host}, engine.Stats{}, nil
+	w := &watched{Runner: client, lab: l, host: target.Host}
+	if l.client = client; l.ahead {
+		return sender{client, w}, engine.Stats{}, nil
+	}
+	return w, engine.Stats{}, nil
 }
 
 // Shell implements engine.Connector: it says what it was given.
@@ -155,12 +165,42 @@ func (l *lab) Forget(target engine.Target) {
 	}
 }
 
-// watched is an agent whose exchanges are counted.
+// watched is an agent whose exchanges are counted. It takes one after another.
 type watched struct {
-	*agent.Client
+	agent.Runner
 	lab  *lab
 	host string
 }
+
+// sender is a watched agent that takes tasks ahead; what it is sent is noted.
+type sender struct {
+	*agent.Client
+	*watched
+}
+
+func (s sender) Begin(ctx context.Context, t agent.Task, behind *agent.Sent) (*agent.Sent, error) {
+	s.lab.mu.Lock()
+	s.lab.tasks = append(s.lab.tasks, t)
+	if behind != nil {
+		s.lab.behind++
+	}
+	s.lab.mu.Unlock()
+	return s.Client.Begin(ctx, t, behind)
+}
+
+func (s sender) Run(ctx context.Context, t agent.Task, on func(agent.Event)) ([]modules.Outcome, error) {
+	return s.watched.Run(ctx, t, on)
+}
+
+func (s sender) Tree(ctx context.Context, path string, check bool) (modules.TreeRef, error) {
+	return s.watched.Tree(ctx, path, check)
+}
+
+func (s sender) Open(ctx context.Context, path string, check bool) (io.ReadCloser, error) {
+	return s.Client.Open(ctx, path, check)
+}
+
+func (s sender) Close() error { return s.Client.Close() }
 
 func (w *watched) Run(ctx context.Context, t agent.Task, on func(agent.Event)) ([]modules.Outcome, error) {
 	call := w.host + " " + t.Module
@@ -188,14 +228,14 @@ func (w *watched) Run(ctx context.Context, t agent.Task, on func(agent.Event)) (
 			return []modules.Outcome{outcome}, nil
 		}
 	}
-	return w.Client.Run(ctx, t, on)
+	return w.Runner.Run(ctx, t, on)
 }
 
 func (w *watched) Tree(ctx context.Context, path string, check bool) (modules.TreeRef, error) {
 	w.lab.mu.Lock()
 	w.lab.trees = append(w.lab.trees, fmt.Sprintf("%s %s %t", w.host, path, check))
 	w.lab.mu.Unlock()
-	return w.Client.Tree(ctx, path, check)
+	return w.Runner.Tree(ctx, path, check)
 }
 
 // load reads a playbook; files are further files beside it.

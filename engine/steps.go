@@ -24,7 +24,7 @@ func compare(a, b string) int { return cmp.Compare(a, b) }
 func (p *playRun) steps(ctx context.Context, list []play.Step, hosts []*host, rescued bool) {
 	for _, step := range list {
 		active := activeOf(hosts)
-		if len(active) == 0 || p.ended || ctx.Err() != nil {
+		if len(active) == 0 || (p.ended || ctx.Err() != nil) && !p.underway(ctx, active[0]) {
 			return
 		}
 		switch step := step.(type) {
@@ -71,12 +71,14 @@ func (p *playRun) block(ctx context.Context, b *play.Block, hosts []*host, rescu
 		}
 		if h.failed {
 			faults[h], h.failed = h.fault, false
+			h.leaving++
 		}
 		reached = append(reached, h)
 	}
 	p.steps(ctx, b.Always, reached, rescued)
 	for h, fault := range faults {
 		h.failed, h.fault = true, fault
+		h.leaving--
 	}
 }
 
@@ -102,6 +104,7 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	if hosts = p.readVarsFiles(ctx, t, hosts, rescued); len(hosts) == 0 {
 		return nil, nil
 	}
+	ctx = hosts[0].undisturbed(ctx, t)
 	first := t.Scope(p.scope(hosts[0]))
 	if t.Spec != nil && t.Spec.Name == "add_host" && p.apart == nil {
 		hosts = hosts[:1] // as in Ansible, where only this one registers the result
@@ -140,6 +143,11 @@ func (p *playRun) task(ctx context.Context, t *play.Task, hosts []*host, rescued
 	_ = group.Wait() // never an error, see above
 	leave()
 	p.settle(ctx, t, hosts, targets, ends, rescued)
+	for _, h := range targets {
+		if !h.active() {
+			p.giveUpAhead(ctx, h)
+		}
+	}
 	return targets, ends
 }
 

@@ -178,7 +178,7 @@ func (x *execution) items(ctx context.Context, h *host, s *scope.Scope, show sho
 	if e != nil {
 		return e
 	}
-	if x.sequential() {
+	if sequential(x.task) {
 		list = x.oneByOne(ctx, h, list, show)
 	} else {
 		x.together(ctx, h, list, show)
@@ -192,8 +192,7 @@ func (x *execution) items(ctx context.Context, h *host, s *scope.Scope, show sho
 // sequential reports whether each item has to wait for the one before: the
 // controller's own work may use what the one before set, attempts and pauses take
 // their time, and a timeout is each item's own.
-func (x *execution) sequential() bool {
-	t := x.task
+func sequential(t *play.Task) bool {
 	return t.Spec == nil || t.Spec.Place == modules.OnController || len(t.Until) > 0 || t.Retries != nil || t.Timeout != nil ||
 		t.LoopControl.Pause != nil || len(t.LoopControl.BreakWhen) > 0
 }
@@ -282,6 +281,7 @@ func (x *execution) together(ctx context.Context, h *host, list []*item, show sh
 	for _, it := range list {
 		x.begin(ctx, h, it)
 	}
+	leads := oneExchange(list)
 	for at := 0; at < len(list); {
 		if list[at].runner == nil {
 			x.itemEnd(h, list[at], show)
@@ -292,9 +292,28 @@ func (x *execution) together(ctx context.Context, h *host, list []*item, show sh
 		for end < len(list) && sameWay(list[at], list[end]) {
 			end++
 		}
-		x.exchange(ctx, h, list[at:end], show)
+		x.exchange(ctx, h, list[at:end], show, leads)
 		at = end
 	}
+}
+
+// oneExchange reports whether all items but those that are skipped go to their host
+// in one exchange.
+func oneExchange(list []*item) bool {
+	exchanges := 0
+	var before *item
+	for _, it := range list {
+		if it.runner == nil && it.outcome.Status != modules.Skipped {
+			return false
+		}
+		if it.runner != nil && (before == nil || !sameWay(before, it)) {
+			exchanges++
+		}
+		if before = it; it.runner == nil {
+			before = nil
+		}
+	}
+	return exchanges == 1
 }
 
 func sameWay(a, b *item) bool {
@@ -414,7 +433,7 @@ func (x *execution) once(ctx context.Context, h *host, it *item, show showing) {
 	it.runner, it.outcome, it.diagnostic, it.waits = nil, modules.Outcome{}, nil, ""
 	x.begin(ctx, h, it)
 	if it.runner != nil {
-		x.call(ctx, h, []*item{it}, show)
+		x.call(ctx, h, []*item{it}, show, false)
 		x.judge(ctx, h, it)
 	}
 }
@@ -453,8 +472,8 @@ func (x *execution) begin(ctx context.Context, h *host, it *item) {
 func notHolding(c *play.Condition) string { return "the condition does not hold: " + c.Text }
 
 // exchange runs items on their host in one round trip, and judges each.
-func (x *execution) exchange(ctx context.Context, h *host, list []*item, show showing) {
-	x.call(ctx, h, list, show)
+func (x *execution) exchange(ctx context.Context, h *host, list []*item, show showing, leads bool) {
+	x.call(ctx, h, list, show, leads)
 	for _, it := range list {
 		x.judge(ctx, h, it)
 		x.itemEnd(h, it, show)
@@ -486,20 +505,22 @@ func (x *execution) limited(ctx context.Context, it *item) (context.Context, con
 	return limited, cancel, nil
 }
 
-// call hands items to the agent and takes their outcomes.
-func (x *execution) call(ctx context.Context, h *host, list []*item, show showing) {
+// call hands items to the agent and takes their outcomes. leads says that nothing of
+// the task comes after it.
+func (x *execution) call(ctx context.Context, h *host, list []*item, show showing, leads bool) {
+	if h.ahead.over != nil {
+		ctx = h.ahead.over
+	}
 	ctx, cancel, err := x.limited(ctx, list[0])
 	if err != nil {
 		list[0].outcome = modules.Outcome{Status: modules.Failed, Message: err.Error()}
 		return
 	}
 	defer cancel()
-	t := agent.Task{Module: x.task.Spec.Name, Check: list[0].check, Fresh: list[0].check && !x.Check, Environment: list[0].env, Async: list[0].async}
 	for _, it := range list {
-		t.Items = append(t.Items, it.args)
 		it.begun = nil
 	}
-	outcomes, err := list[0].runner.Run(ctx, t, func(e agent.Event) { x.forward(h, list[e.Item], e, show) })
+	outcomes, err := x.hand(ctx, h, list[0].runner, x.exchangeOf(list), leads, func(e agent.Event) { x.forward(h, list[e.Item], e, show) })
 	for i, it := range list {
 		if i >= len(outcomes) || outcomes[i].Status == "" {
 			it.outcome = lost(ctx, err)
@@ -510,6 +531,17 @@ func (x *execution) call(ctx context.Context, h *host, list []*item, show showin
 			o.Message = strings.ReplaceAll(o.Message, context.Canceled.Error(), interruption(ctx))
 		}
 	}
+}
+
+// exchangeOf is what the host is told of items that go to it together.
+func (x *execution) exchangeOf(list []*item) agent.Task {
+	ignored, _ := x.task.IgnoreErrors.Literal()
+	first := list[0]
+	t := agent.Task{Module: x.task.Spec.Name, Check: first.check, Fresh: first.check && !x.Check, Environment: first.env, Async: first.async, Anyway: ignored}
+	for _, it := range list {
+		t.Items = append(t.Items, it.args)
+	}
+	return t
 }
 
 // lost is the outcome of an item of which the host told nothing.

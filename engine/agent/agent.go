@@ -21,6 +21,9 @@ type Task struct {
 	Stop        bool             // do not go on to the next item after one has failed
 	Environment map[string]string
 	Async       *Async // nil: not a job. A shadow has no jobs: with Check the task is planned on it.
+
+	Anyway bool   // with Begin: the tasks behind it begin even when an item of it has failed
+	Chain  uint64 // set by Begin: the number of the first task of its chain; 0 for that one itself
 }
 
 // Event is something that happened to one item while a task runs. Exactly one of
@@ -52,6 +55,16 @@ type Runner interface {
 	Open(ctx context.Context, path string, check bool) (io.ReadCloser, error)
 	// Close ends the agent. Nothing of it stays behind but its cached program.
 	Close() error
+}
+
+// Sender is a Runner that takes tasks before those in front of them have ended.
+type Sender interface {
+	Runner
+	// Begin sends a task without waiting for what becomes of it. Behind another task
+	// it is begun on the host only when all tasks of that chain have ended and none of
+	// them failed, but for those with Anyway, or was cancelled. Whoever begins a task
+	// must call Wait on what is returned. ctx is only looked at, not kept.
+	Begin(ctx context.Context, t Task, behind *Sent) (*Sent, error)
 }
 
 // Source finds content on the controller's side, by digest, when a host asks.

@@ -37,7 +37,7 @@ type Client struct {
 	senders   map[uint64]*sender
 }
 
-var _ Runner = (*Client)(nil)
+var _ Sender = (*Client)(nil)
 
 // exchange is a call that has not ended.
 type exchange struct {
@@ -223,42 +223,72 @@ func (c *Client) exchange(ctx context.Context, m *message, offered map[string]bo
 	if err != nil {
 		return err
 	}
-	defer e.cancel()
+	return c.follow(ctx, &started{id: m.ID, exchange: e}, on)
+}
+
+// started is a call that was sent.
+type started struct {
+	*exchange
+	id, chain uint64   // with a chain, what is cancelled is all of it
+	first     *message // of the replies, if it was taken from them
+}
+
+// follow calls on for each reply until the call has ended.
+func (c *Client) follow(ctx context.Context, s *started, on func(*message)) error {
+	defer s.cancel()
+	if s.first != nil {
+		if s.first.End != nil {
+			return s.first.End.err(ctx)
+		}
+		on(s.first)
+	}
 	cancelled := ctx.Done()
 	var patience <-chan time.Time
 	for {
 		select {
-		case r := <-e.replies:
-			if r.End == nil {
-				on(r)
-				continue
+		case r := <-s.replies:
+			if r.End != nil {
+				return r.End.err(ctx)
 			}
-			if err := r.End.Failure.err(); err == nil || ctx.Err() == nil {
-				return err
-			}
-			return ctx.Err()
+			on(r)
 		case <-cancelled:
 			cancelled = nil
-			_ = c.out.send(&message{ID: m.ID, Cancel: &empty{}}) // if it fails, c.ctx ends
+			c.stop(s)
 			timer := time.NewTimer(cancelGrace)
 			defer timer.Stop()
 			patience = timer.C
 		case <-patience:
-			c.abandon(m.ID)
+			c.abandon(s.id)
 			return fmt.Errorf("the task still runs on the host %s after it was cancelled: %w", cancelGrace, ctx.Err())
 		case <-c.ctx.Done():
-			return c.drain(e, on)
+			return c.drain(ctx, s.exchange, on)
 		}
 	}
 }
 
+// stop tells the host to end a call. If that cannot be sent, c.ctx ends.
+func (c *Client) stop(s *started) {
+	_ = c.out.send(&message{ID: s.id, Cancel: &cancel{Chain: s.chain}})
+}
+
+// err says how a call ended for a caller with ctx.
+func (e *end) err(ctx context.Context) error {
+	if e.Unbegun {
+		return ErrUnbegun
+	}
+	if err := e.Failure.err(); err == nil || ctx.Err() == nil {
+		return err
+	}
+	return ctx.Err()
+}
+
 // drain takes in what arrived before the connection ended.
-func (c *Client) drain(e *exchange, on func(*message)) error {
+func (c *Client) drain(ctx context.Context, e *exchange, on func(*message)) error {
 	for {
 		select {
 		case r := <-e.replies:
 			if r.End != nil {
-				return r.End.Failure.err()
+				return r.End.err(ctx)
 			}
 			on(r)
 		default:
@@ -271,38 +301,6 @@ func (c *Client) abandon(id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.calls, id)
-}
-
-// Run implements Runner.
-func (c *Client) Run(ctx context.Context, t Task, on func(Event)) ([]modules.Outcome, error) {
-	var outcomes []modules.Outcome
-	var broken error
-	err := c.exchange(ctx, &message{Task: &t}, digests(t.Items), func(m *message) {
-		e, ok := eventOf(m)
-		switch {
-		case !ok || e.Item < 0 || e.Item >= len(t.Items):
-			broken = errors.New("the agent sends a reply that does not belong to a task")
-			return
-		case e.Outcome != nil && e.Item != len(outcomes):
-			broken = fmt.Errorf("the agent sends the outcome of item %d where that of item %d was due", e.Item, len(outcomes))
-			return
-		case e.Outcome != nil:
-			outcomes = append(outcomes, *e.Outcome)
-		}
-		if on != nil {
-			on(e)
-		}
-	})
-	if err == nil {
-		err = broken
-	}
-	if err != nil {
-		return outcomes, err
-	}
-	if n := len(outcomes); n < len(t.Items) && !(t.Stop && n > 0 && outcomes[n-1].Status == modules.Failed) {
-		return outcomes, fmt.Errorf("the agent ended a task of %d items after %d outcomes", len(t.Items), n)
-	}
-	return outcomes, nil
 }
 
 func eventOf(m *message) (Event, bool) {

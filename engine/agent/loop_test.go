@@ -72,7 +72,8 @@ func TestLoopTellsNothingAsDoneThatIsNotInPlace(t *testing.T) {
 		{errors.New("no room"), "planned, failed no room, ok "},
 	} {
 		var wire bytes.Buffer
-		l := &itemLoop{server: &server{out: outbox{w: &wire}}, held: held()}
+		s := &server{out: outbox{w: &wire}}
+		l := &itemLoop{server: s, told: s.tell, held: held()}
 		l.release(test.failure)
 		var got []string
 		for wire.Len() > 0 {

@@ -25,7 +25,7 @@ type message struct {
 	Task   *Task    `cbor:"2,keyasint,omitempty"`
 	Tree   *pathArg `cbor:"3,keyasint,omitempty"`
 	Open   *pathArg `cbor:"4,keyasint,omitempty"`
-	Cancel *empty   `cbor:"5,keyasint,omitempty"` // the call ID; its End still follows
+	Cancel *cancel  `cbor:"5,keyasint,omitempty"` // the call ID; its End still follows
 	Ping   *empty   `cbor:"6,keyasint,omitempty"` // "I am still here"; has no answer
 
 	// From the agent.
@@ -43,6 +43,11 @@ type message struct {
 }
 
 type empty struct{}
+
+// cancel with a chain cancels all of it: what has not begun never does.
+type cancel struct {
+	Chain uint64 `cbor:"1,keyasint,omitempty"`
+}
 
 type pathArg struct {
 	Path  string `cbor:"1,keyasint"`
@@ -77,6 +82,7 @@ type need struct {
 
 type end struct {
 	Failure *failure `cbor:"1,keyasint,omitempty"`
+	Unbegun bool     `cbor:"2,keyasint,omitempty"` // the task was behind one that did not end well
 }
 
 // data is one window of a stream. The last one has Last set, and Failure when

@@ -52,7 +52,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 	defer cancel(nil)
 	s := &server{
 		ServeOptions: o, out: outbox{w: out}, store: newStore(), quit: cancel,
-		tasks: make(chan *call, 1), calls: map[uint64]*call{},
+		tasks: make(chan *call, 1), calls: map[uint64]*call{}, broken: map[uint64]bool{},
 		senders: map[uint64]*sender{}, receivers: map[uint64]*receiver{},
 	}
 	var received error
@@ -91,6 +91,7 @@ type server struct {
 	calls     map[uint64]*call     // running and waiting
 	senders   map[uint64]*sender   // of Open, by call
 	receivers map[uint64]*receiver // of Need, by stream
+	broken    map[uint64]bool      // chains of which nothing more is begun
 	streams   uint64
 	running   string
 	shadow    sys.Host
@@ -100,6 +101,7 @@ type server struct {
 type call struct {
 	id     uint64
 	task   *Task
+	failed bool     // one of its items did
 	fresh  sys.Host // the task's own shadow, when it asks for one
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -163,11 +165,7 @@ func (s *server) dispatch(ctx context.Context, m *message) error {
 	case m.Open != nil:
 		return s.openFile(ctx, m)
 	case m.Cancel != nil:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if c := s.calls[m.ID]; c != nil {
-			c.cancel()
-		}
+		s.cancelCalls(m.ID, m.Cancel.Chain)
 	case m.Data != nil:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -200,15 +198,37 @@ func (s *server) admit(ctx context.Context, id uint64, t *Task) (*call, error) {
 	return c, nil
 }
 
+// chain is the number of the first task of the chain that the task is in.
+func (c *call) chain() uint64 {
+	if c.task == nil || c.task.Chain == 0 {
+		return c.id
+	}
+	return c.task.Chain
+}
+
+// cancelCalls cancels a call, and with chain all that is chained to it.
+func (s *server) cancelCalls(id, chain uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if chain != 0 {
+		s.broken[chain] = true
+	}
+	for _, c := range s.calls {
+		if c.id == id || chain != 0 && c.chain() == chain {
+			c.cancel()
+		}
+	}
+}
+
 // finish sends the call's End.
-func (s *server) finish(c *call, err error) {
+func (s *server) finish(c *call, e *end) {
 	s.mu.Lock()
 	delete(s.calls, c.id)
 	delete(s.senders, c.id)
 	s.mu.Unlock()
 	c.cancel()
 	// An End is never too large, and any other fault has ended the server.
-	_ = s.send(&message{ID: c.id, End: &end{Failure: failureOf(err)}})
+	_ = s.send(&message{ID: c.id, End: e})
 }
 
 // send ends the whole server when the controller cannot be reached any more.
@@ -238,7 +258,7 @@ func (s *server) enqueue(ctx context.Context, m *message) error {
 func (s *server) runTasks(ctx context.Context) {
 	for {
 		for c := s.next(); c != nil; c = s.next() {
-			s.finish(c, s.run(c))
+			s.finish(c, s.do(c))
 		}
 		select {
 		case <-s.tasks:
@@ -260,6 +280,26 @@ func (s *server) next() *call {
 	return c
 }
 
+// do does a task, unless it is behind one that did not end well.
+func (s *server) do(c *call) *end {
+	if !s.mayBegin(c) {
+		return &end{Unbegun: true}
+	}
+	err := s.run(c)
+	if err != nil || c.failed && !c.task.Anyway {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.broken[c.chain()] = true
+	}
+	return &end{Failure: failureOf(err)}
+}
+
+func (s *server) mayBegin(c *call) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.task.Chain == 0 || !s.broken[c.task.Chain]
+}
+
 // run does a task, item after item.
 func (s *server) run(c *call) error {
 	ctx := sys.WithEnvironment(c.ctx, c.task.Environment)
@@ -270,7 +310,12 @@ func (s *server) run(c *call) error {
 	contents := taskContents{store: s.store, get: func(ctx context.Context, digest string) (io.ReadCloser, error) {
 		return s.fetch(ctx, c.id, digest)
 	}}
-	loop := &itemLoop{server: s, call: c, spec: spec, contents: contents, host: s.hostOf(c), tell: s.tell}
+	told := func(m *message) error {
+		err := s.tell(m)
+		c.failed = c.failed || m.Outcome != nil && m.Outcome.Outcome.Status == modules.Failed
+		return err
+	}
+	loop := &itemLoop{server: s, call: c, spec: spec, contents: contents, host: s.hostOf(c), told: told, tell: told}
 	gathered := s.gather(loop)
 	err := loop.run(ctx)
 	if gathered != nil {
@@ -290,7 +335,8 @@ func (s *server) tell(m *message) error {
 			Status: modules.Failed, Result: modules.Result{},
 			Message: err.Error() + " (the task ended as " + string(m.Outcome.Outcome.Status) + ")",
 		}
-		err = s.send(&message{ID: m.ID, Outcome: &outcome{Item: m.Outcome.Item, Outcome: o}})
+		m.Outcome.Outcome = o
+		err = s.send(m)
 	}
 	return err
 }
@@ -319,6 +365,7 @@ type itemLoop struct {
 	spec     *modules.Spec
 	contents modules.Contents
 	host     sys.Host
+	told     func(*message) error // tells at once
 	tell     func(*message) error
 	held     []*message // what is to be told when the file is in place
 }
@@ -350,7 +397,7 @@ func (l *itemLoop) release(failure error) {
 		case m.Outcome != nil && m.Outcome.Outcome.Status == modules.Changed:
 			m.Outcome.Outcome = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: failure.Error()}
 		}
-		_ = l.server.tell(m) // a lost controller ends ctx
+		_ = l.told(m) // a lost controller ends ctx
 	}
 	l.held = nil
 }
@@ -451,7 +498,7 @@ func (s *server) beside(ctx context.Context, id uint64, look func(ctx context.Co
 	if err != nil {
 		return err
 	}
-	s.work.Go(func() { s.finish(c, look(c.ctx)) })
+	s.work.Go(func() { s.finish(c, &end{Failure: failureOf(look(c.ctx))}) })
 	return nil
 }
 

@@ -262,6 +262,9 @@ func (f *frame) invoke(s *site, d *Definition, input any, values []any, names []
 	if err := f.ctx.Err(); err != nil {
 		return nil, err
 	}
+	if err := d.tooEarly(f.ctx); err != nil {
+		return nil, err
+	}
 	value, err := d.Function(c)
 	return Normalize(value), err
 }

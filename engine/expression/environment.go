@@ -51,6 +51,7 @@ type Definition struct {
 	// are notConstant. names are those of the keyword arguments.
 	check      func(e *Environment, args []any, names []string) error
 	parameters *parameters
+	outside    bool // see looksOutside
 }
 
 // Environment holds the filters, tests and functions that expressions may use.
@@ -94,7 +95,7 @@ func extend(base map[string]*Definition, more map[string]Definition) map[string]
 		if err != nil {
 			panic(fmt.Sprintf("expression: signature of %s: %v", name, err))
 		}
-		definition.parameters = parsed
+		definition.parameters, definition.outside = parsed, looksOutside[name]
 		all[name] = &definition
 	}
 	return all

@@ -80,6 +80,9 @@ func (s *Scope) find(name string) (best variable, ok bool) {
 // that a variable of the play may use one of the task. A variable that leads to
 // itself is an error that names the way round.
 func (s *Scope) Lookup(ctx context.Context, name string) (value any, ok bool, err error) {
+	if err := expression.TooEarly(ctx, name); err != nil {
+		return nil, false, err
+	}
 	found, ok := s.find(name)
 	if !ok {
 		return nil, false, nil

@@ -16,14 +16,14 @@ import (
 type Task struct {
 	Module      string
 	Items       []map[string]any // rendered arguments; may hold modules.ContentRef and modules.TreeRef
-	Check       bool             // run on the shadow, which lives as long as the connection
-	Fresh       bool             // with Check: on a new shadow, which knows of no earlier task
-	Stop        bool             // do not go on to the next item after one has failed
+	Check       bool             `cbor:",omitempty"` // run on the shadow, which lives as long as the connection
+	Fresh       bool             `cbor:",omitempty"` // with Check: on a new shadow, which knows of no earlier task
+	Stop        bool             `cbor:",omitempty"` // do not go on to the next item after one has failed
 	Environment map[string]string
-	Async       *Async // nil: not a job. A shadow has no jobs: with Check the task is planned on it.
+	Async       *Async `cbor:",omitempty"` // nil: not a job. A shadow has no jobs: with Check the task is planned on it.
 
-	Anyway bool   // with Begin: the tasks behind it begin even when an item of it has failed
-	Chain  uint64 // set by Begin: the number of the first task of its chain; 0 for that one itself
+	Anyway bool   `cbor:",omitempty"` // with Begin: the tasks behind it begin even when an item of it has failed
+	Chain  uint64 `cbor:",omitempty"` // set by Begin: the number of the first task of its chain; 0 for that one itself
 }
 
 // Event is something that happened to one item while a task runs. Exactly one of

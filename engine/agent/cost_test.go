@@ -43,6 +43,35 @@ func TestBytesOfATask(t *testing.T) {
 	}
 }
 
+// Tasks that are sent behind each other cost no round trip each.
+func TestRoundTripsOfTasksSentAhead(t *testing.T) {
+	h := newHost(t, transporttest.SSHOptions{})
+	c, _ := start(t, h, agent.Options{})
+	run(t, c, task("echo", say("warm")))
+	before := h.Counts()
+	var last *agent.Sent
+	var all []*agent.Sent
+	for range 36 {
+		var err error
+		if last, err = c.Begin(t.Context(), task("echo", say("x")), last); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, last)
+	}
+	for _, sent := range all {
+		if outcomes, err := sent.Wait(t.Context(), nil); err != nil || len(outcomes) != 1 {
+			t.Fatal(outcomes, err)
+		}
+	}
+	after := h.Counts()
+	const most = 12_500
+	used := after.In + after.Out - before.In - before.Out
+	t.Logf("%d bytes, %d turns", used, after.Turns-before.Turns) // replies may come while tasks still go out
+	if used > most {
+		t.Errorf("%d bytes, at most %d are right", used, most)
+	}
+}
+
 // An idle host costs the controller its connection and its client. This counts
 // both ends, as the server is in this process too, with an end of SSH and a command
 // of its own: half of it is the controller's, which is to stay below 300 KiB.

@@ -14,7 +14,7 @@ const atDoor = 8
 // once each would take longer than a login may.
 const atOnce = 64
 
-// Doors keeps many hosts that are one server, or lie behind one jump host, from
+// Doors is what the hosts of a run share on their way in. It keeps many hosts that are one server, or lie behind one jump host, from
 // logging in all at once, and all of them from logging in faster than this machine
 // can. One is shared by the hosts of a run, through Config.
 type Doors struct {
@@ -22,6 +22,7 @@ type Doors struct {
 
 	mu    sync.Mutex
 	doors map[door]chan struct{}
+	keys  map[string]*keyFiles
 }
 
 // door is a server: an address, as seen from the end of a chain of jump hosts.
@@ -29,7 +30,7 @@ type door struct{ through, address string }
 
 // NewDoors makes Doors that nobody stands at.
 func NewDoors() *Doors {
-	return &Doors{logins: make(chan struct{}, atOnce), doors: map[door]chan struct{}{}}
+	return &Doors{logins: make(chan struct{}, atOnce), doors: map[door]chan struct{}{}, keys: map[string]*keyFiles{}}
 }
 
 // enter waits for a place before a server, until ctx ends. What it returns gives

@@ -31,19 +31,47 @@ type hostKeys struct {
 
 func newHostKeys(t *target) (*hostKeys, error) {
 	var files []string
+	var versions strings.Builder
 	for _, file := range slices.Concat(t.KnownHostsFiles, t.globalKeys) {
-		switch _, err := os.Stat(file); {
+		switch info, err := os.Stat(file); {
 		case err == nil:
 			files = append(files, file)
+			fmt.Fprintf(&versions, "%s\x00%d\x00%d\x00", file, info.Size(), info.ModTime().UnixNano())
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, fmt.Errorf("known hosts: %w", err)
 		}
 	}
-	db, err := knownhosts.NewDB(files...)
+	db, err := t.Doors.known(versions.String(), files)
 	if err != nil {
 		return nil, fmt.Errorf("known hosts: %w", err)
 	}
 	return &hostKeys{target: t, db: db}, nil
+}
+
+// keyFiles are known_hosts files as they were at one time.
+type keyFiles struct {
+	versions string
+	once     sync.Once
+	db       *knownhosts.HostKeyDB
+	err      error
+}
+
+// known reads known_hosts files, once for all hosts of a run as long as the files
+// stay what they are; versions tells that.
+func (d *Doors) known(versions string, files []string) (*knownhosts.HostKeyDB, error) {
+	if d == nil {
+		return knownhosts.NewDB(files...)
+	}
+	names := strings.Join(files, "\x00")
+	d.mu.Lock()
+	k := d.keys[names]
+	if k == nil || k.versions != versions {
+		k = &keyFiles{versions: versions}
+		d.keys[names] = k
+	}
+	d.mu.Unlock()
+	k.once.Do(func() { k.db, k.err = knownhosts.NewDB(files...) })
+	return k.db, k.err
 }
 
 // algorithms puts those of the known keys first, so that the host shows a key

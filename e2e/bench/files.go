@@ -44,7 +44,7 @@ func files(ctx context.Context, s *site, _ options) (section, error) {
 	if err != nil {
 		return sec, err
 	}
-	few := map[string]int{"rbdplay": 5, "ansible": 3, "mitogen": 1, "scp": 5}
+	few := map[string]int{"rbdplay": 5, "ansible": 2, "mitogen": 1, "scp": 5}
 	t := trial{condition: "512 MiB", playbook: playbook, inventory: inventory, engines: s.peers, repeat: few, before: clean, changed: 3}
 	all, err := t.measure(ctx)
 	if err != nil {

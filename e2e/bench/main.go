@@ -84,24 +84,38 @@ func bench(ctx context.Context, o options) (err error) {
 	for _, e := range s.peers {
 		page.versions = append(page.versions, e.version)
 	}
+	var faults []error
 	for _, p := range parts() {
 		if o.short && !p.short || o.only != "" && !strings.Contains(o.only, p.letter) {
 			continue
 		}
-		say("(%s) %s", p.letter, p.title)
-		sec, err := p.measure(ctx, s, o)
-		if err != nil {
-			return fmt.Errorf("(%s) %s: %w", p.letter, p.title, err)
+		if ctx.Err() != nil {
+			break
 		}
-		sec.letter, sec.title = p.letter, p.title
+		say("(%s) %s", p.letter, p.title)
+		began := time.Now()
+		sec, err := p.measure(ctx, s, o)
+		if err != nil { // the other parts are worth their time all the same
+			err = fmt.Errorf("(%s) %s: %w", p.letter, p.title, err)
+			faults = append(faults, err)
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			sec.note = "Not measured to the end: " + firstLine(err.Error()) + "."
+		}
+		sec.letter, sec.title, sec.took = p.letter, p.title, time.Since(began)
+		say("(%s) took %s", p.letter, show(sec.took))
 		page.sections = append(page.sections, sec)
 		fmt.Print(sec.text())
 	}
 	slices.SortFunc(page.sections, func(a, b section) int { return strings.Compare(a.letter, b.letter) })
-	if o.out == "" {
-		return nil
+	if o.out != "" && ctx.Err() == nil {
+		faults = append(faults, page.write(o.out))
 	}
-	return page.write(o.out)
+	return errors.Join(append(faults, ctx.Err())...)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 // say tells what comes next.

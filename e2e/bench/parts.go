@@ -96,9 +96,14 @@ func mixed60(ctx context.Context, s *site, o options) (section, error) {
 		if err != nil {
 			return sec, err
 		}
-		t := trial{playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o), warm: !o.short}
-		if roundTrip > 0 { // the peers take minutes there
-			t.repeat, t.warm = map[string]int{"rbdplay": 3, "ansible": 1, "mitogen": 1}, false
+		t := trial{playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o)}
+		switch { // the peers take minutes there
+		case roundTrip > 25*time.Millisecond:
+			t.repeat = map[string]int{"rbdplay": 3, "ansible": 1, "mitogen": 1}
+		case roundTrip > 0:
+			t.engines, t.repeat = s.peers[:1], map[string]int{"rbdplay": 3}
+		case !o.short:
+			t.repeat = map[string]int{"rbdplay": 7, "ansible": 2, "mitogen": 2}
 		}
 		for _, again := range []bool{false, true} {
 			t.condition, t.before, t.changed = trip(roundTrip)+", first", clean, 3*48
@@ -151,6 +156,9 @@ func shell36(ctx context.Context, s *site, o options) (section, error) {
 			return sec, err
 		}
 		t := trial{condition: trip(roundTrip), playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o), warm: !o.short}
+		if roundTrip > 0 {
+			t.repeat, t.warm = map[string]int{"rbdplay": 5, "ansible": 1, "mitogen": 1}, false
+		}
 		if o.short {
 			t.engines = s.peers[:1]
 		}

@@ -12,6 +12,7 @@ type section struct {
 	letter, title, note string
 	series              []series
 	floors              []conditionFloor
+	took                time.Duration
 	resources           bool // CPU and memory of the controller belong in the table
 }
 
@@ -129,9 +130,9 @@ Made by `+"`make bench`"+` on %s: %s, shared by the controller and all hosts.
 
 %s
 
-All engines run the same playbooks on the same hosts in turn, in one run. Ansible has pipelining, kept connections, 50 forks and gathers no facts. The hosts are the lab's (systemd-nspawn on this machine); distance is a TCP proxy that holds every byte back in both directions. A run in which a host failed, or in which the engines did not change the same number of things, ends the benchmark.
+All engines run the same playbooks on the same hosts in turn, in one run. Ansible has pipelining, kept connections, 50 forks and gathers no facts. The hosts are the lab's (systemd-nspawn on this machine); distance is a TCP proxy that holds every byte back in both directions. A run in which a host failed, or in which the engines did not change the same number of things, ends its part. All of it took %s.
 
-`, r.began.UTC().Format("2006-01-02"), r.machine, strings.Join(r.versions, "; "))
+`, r.began.UTC().Format("2006-01-02"), r.machine, strings.Join(r.versions, "; "), time.Since(r.began).Round(time.Minute))
 	for _, s := range r.sections {
 		b.WriteString(s.text())
 	}

@@ -4,6 +4,6 @@ package modules
 func systemModules() []Spec {
 	return []Spec{
 		packageSpec(), aptSpec(), dnfSpec(), aptRepositorySpec(), yumRepositorySpec(), systemdSpec(), userSpec(), groupSpec(), authorizedKeySpec(), cronSpec(),
-		hostnameSpec(), sysctlSpec(), mountSpec(), setupSpec(),
+		hostnameSpec(), sysctlSpec(), mountSpec(), filesystemSpec(), setupSpec(),
 	}
 }

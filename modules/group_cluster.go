@@ -4,6 +4,6 @@ package modules
 func clusterModules() []Spec {
 	return []Spec{
 		glusterPeerSpec(), glusterVolumeSpec(), glusterHealInfoSpec(),
-		composeSpec(), mysqlExecSpec(), mysqlQuerySpec(), keepalivedSpec(), grctlSpec(),
+		composeSpec(), mysqlExecSpec(), mysqlQuerySpec(), keepalivedSpec(), vrrpListenSpec(), grctlSpec(),
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-//go:embed all:ha-minimal
+//go:embed all:ha-minimal all:rainbond-base
 var folders embed.FS
 
 const (

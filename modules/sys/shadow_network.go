@@ -79,6 +79,11 @@ func (n *shadowNetwork) LookupHost(ctx context.Context, name string) ([]string, 
 	return addresses, nil
 }
 
+// Multicast listens for real: a shadow changes nothing that others send.
+func (n *shadowNetwork) Multicast(ctx context.Context, protocol int, group net.IP, interfaceName string) (net.PacketConn, error) {
+	return n.sh.under.Network().Multicast(ctx, protocol, group, interfaceName)
+}
+
 // inHosts says what the shadow's /etc/hosts would answer for name. changed is
 // false when the host beneath answers the same.
 func (n *shadowNetwork) inHosts(ctx context.Context, name string) (addresses []string, changed bool, err error) {

@@ -425,6 +425,10 @@ func Look[T any](ctx context.Context, host Reader, key string, look func(ctx con
 type NetworkReader interface {
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 	LookupHost(ctx context.Context, name string) ([]string, error)
+	// Multicast opens a socket on one interface for the packets of an IP protocol
+	// that are sent to group. What is written to it goes out there. The caller closes
+	// it; ctx ends only the opening. A shadow really listens.
+	Multicast(ctx context.Context, protocol int, group net.IP, interfaceName string) (net.PacketConn, error)
 }
 
 // Process is a running process.

@@ -66,6 +66,8 @@ type State struct {
 	// Dials serve addresses such as "tcp 10.0.0.1:80"; Names resolve host names.
 	Dials map[string]func(ctx context.Context) (net.Conn, error)
 	Names map[string][]string
+	// Multicasts serve sockets such as "112 224.0.0.18 eth0".
+	Multicasts map[string]func() net.PacketConn
 	// Pause is called when a module waits, and does what happens meanwhile.
 	Pause func(d time.Duration)
 	// Broken makes operations fail, by facility and method: "packages.Query",
@@ -132,6 +134,7 @@ func newHost(tb testing.TB, root string) *Host {
 		Details: map[string]sys.Account{}, Members: map[string][]string{},
 		Using:  map[string][]sys.Process{},
 		Probes: map[string]func(Call) sys.Result{}, Runs: map[string]func(Call) sys.Result{},
+		Multicasts: map[string]func() net.PacketConn{},
 		Dials: map[string]func(context.Context) (net.Conn, error){}, Names: map[string][]string{},
 		Broken: map[string]error{},
 	}}
@@ -221,7 +224,7 @@ func (h *Host) Users() sys.UserReader { return users{h} }
 // Resources always looks.
 func (h *Host) Resources() sys.ResourceReader { return resources{h} }
 
-// Network asks State.Dials and State.Names.
+// Network asks State.Dials, State.Multicasts and State.Names.
 func (h *Host) Network() sys.NetworkReader { return network{h} }
 
 // Processes asks State.Using.

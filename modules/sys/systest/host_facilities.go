@@ -359,6 +359,20 @@ func (n network) LookupHost(ctx context.Context, name string) ([]string, error) 
 	return slices.Clone(addresses), nil
 }
 
+func (n network) Multicast(ctx context.Context, protocol int, group net.IP, interfaceName string) (net.PacketConn, error) {
+	err := n.h.enter(ctx, "network.Multicast")
+	key := fmt.Sprintf("%d %s %s", protocol, group, interfaceName)
+	open := n.h.State.Multicasts[key]
+	n.h.leave()
+	if err != nil {
+		return nil, err
+	}
+	if open == nil {
+		return nil, n.h.unexpected("a multicast socket %s", key)
+	}
+	return open(), nil
+}
+
 type processes struct{ h *Host }
 
 func (p processes) Using(ctx context.Context, path string) ([]sys.Process, error) {

@@ -48,8 +48,8 @@ func newCommand() *cobra.Command {
 	root.PersistentFlags().StringVar(&config.Dir, "dir", "", "mount point of the store (default /var/lib/rbdplay-lab)")
 	config.Progress = os.Stderr
 	open := func(ctx context.Context) (*lab.Lab, error) { return lab.Open(ctx, config) }
-	root.AddCommand(supportedCommand(), upCommand(open), resetCommand(open), downCommand(open), statusCommand(open),
-		execCommand(open), changesCommand(open))
+	root.AddCommand(supportedCommand(), upCommand(open), resetCommand(open), bareCommand(open), downCommand(open), statusCommand(open),
+		execCommand(open), changesCommand(open), bareCommand(open))
 	for name, power := range map[string]struct {
 		short string
 		do    func(*lab.Node, context.Context) error
@@ -106,6 +106,21 @@ func resetCommand(open opener) *cobra.Command {
 				return err
 			}
 			return l.Reset(cmd.Context())
+		},
+	}
+}
+
+func bareCommand(open opener) *cobra.Command {
+	return &cobra.Command{
+		Use:   "bare",
+		Short: "Take Rainbond off all nodes, for rainbond-base; reset brings it back",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return l.Bare(cmd.Context())
 		},
 	}
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
 // badInput is one thing that is wrong, outside or on the nodes.
@@ -109,6 +113,34 @@ func badInputs() []badInput {
 			[]string{"there is a volume data already, with other bricks: compute01:/data/glusterfs/other", "set gluster_volume_name"},
 		},
 		{
+			"many things at once", manyFaults,
+			failed,
+			[]string{
+				"VRRP id 51 is in use on the segment of compute01, by " + neighbour(1) + "; set vrrp_id to another one",
+				"VRRP id 51 is in use on the segment of compute02",
+				"both compute nodes have the HOST_UUID 13dd8356-1dd2-11b2-a30d-000000821800",
+				"compute01 listens on 0.0.0.0:8089 already",
+				"compute02 has no image rainbond/rbd-lb:3.6", "docker save rainbond/rbd-lb:3.6 | ssh " + neighbour(13) + " docker load",
+				"plugin.yaml runs rbd-entrance 3.5",
+				"missing on manage01: /opt/rainbond/compose/ui.yaml",
+				"the clocks of the nodes differ by 1", "set up NTP",
+				"compute02 runs Gentoo",
+			},
+		},
+		{
+			"no multicast between the compute nodes", noMulticast,
+			failed,
+			[]string{"compute02 does not hear VRRP (IP protocol 112 to 224.0.0.18) of " + neighbour(12), "set vrrp_unicast to true"},
+		},
+		{
+			"the data stays, on the management node", with("-e", "storage=existing"),
+			failed,
+			[]string{
+				"storage is existing, but /grdata of manage01 is no mount", "/grdata of compute01 is " + neighbour(11) + ":/grdata",
+				"mount there, on every node, what outlives manage01",
+			},
+		},
+		{
 			"a node without power", func(t *testing.T) []string {
 				power(t, cluster.Node("compute02").PowerOff)
 				return haMinimal()
@@ -155,11 +187,18 @@ func undo(t *testing.T, node string, argv ...string) {
 	})
 }
 
+// bridge is the host's interface on the lab's segment.
+func bridge(t *testing.T) string {
+	t.Helper()
+	_, route, _ := strings.Cut(onHost(t, "ip", "-o", "route", "get", neighbour(11)), " dev ")
+	name, _, _ := strings.Cut(route, " ")
+	return name
+}
+
 // strangerAt gives the host, which is no node, the address, and makes it the VIP.
 func strangerAt(address string) func(*testing.T) []string {
 	return func(t *testing.T) []string {
-		_, route, _ := strings.Cut(onHost(t, "ip", "-o", "route", "get", neighbour(11)), " dev ")
-		bridge, _, _ := strings.Cut(route, " ")
+		bridge := bridge(t)
 		onHost(t, "ip", "address", "add", address+"/24", "dev", bridge)
 		t.Cleanup(func() { onHost(t, "ip", "address", "del", address+"/24", "dev", bridge) })
 		return haMinimal("-e", "vip="+address)
@@ -271,4 +310,67 @@ func otherVolume(t *testing.T) []string {
 		t.Fatalf("making the other volume:\n%s", o.faults())
 	}
 	return haMinimal()
+}
+
+// manyFaults are found by one run, which tells all of them.
+func manyFaults(t *testing.T) []string {
+	advertise(t, 51)
+	swap := func(node, path, script string) {
+		on(t, node, "sh", "-c", `cp -a "$1" "$1.before" && `+script, "sh", path)
+		undo(t, node, "mv", path+".before", path)
+	}
+	swap("compute02", "/opt/rainbond/envs/kubelet.sh", `sed -i s/^HOST_UUID=.*/HOST_UUID=13dd8356-1dd2-11b2-a30d-000000821800/ "$1"`)
+	swap("manage01", "/opt/rainbond/compose/plugin.yaml", `sed -i s/rbd-entrance:3.6/rbd-entrance:3.5/ "$1"`)
+	swap("manage01", "/opt/rainbond/compose/ui.yaml", `rm "$1"`)
+	swap("compute02", "/usr/lib/os-release", `printf 'ID=gentoo\nNAME=Gentoo\nVERSION_ID=2\n' >"$1"`)
+	on(t, "compute01", "sh", "-c", `printf '#!/bin/sh\nexec /bin/date -d "now - 100 seconds" "$@"\n' >/usr/local/bin/date && chmod 755 /usr/local/bin/date`)
+	undo(t, "compute01", "rm", "/usr/local/bin/date")
+	on(t, "compute01", "systemd-run", "--quiet", "--unit=squatter", "python3", "-m", "http.server", "8089")
+	undo(t, "compute01", "systemctl", "stop", "squatter")
+	on(t, "compute02", "sh", "-c", "docker tag rainbond/rbd-lb:3.6 kept:1 && docker rmi rainbond/rbd-lb:3.6")
+	undo(t, "compute02", "sh", "-c", "docker tag kept:1 rainbond/rbd-lb:3.6 && docker rmi kept:1")
+	eventually(t, 10*time.Second, func() string {
+		return on(t, "compute01", "sh", "-c", "ss -Hltn 'sport = :8089' | grep -q . || echo nobody listens")
+	})
+	return haMinimal()
+}
+
+// advertise lets the host be the master of a VRRP router until the test is over.
+func advertise(t *testing.T, routerID byte) {
+	t.Helper()
+	group := net.IPv4(224, 0, 0, 18)
+	conn, err := sys.NewReal().Network().Multicast(t.Context(), 112, group, bridge(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := conn.WriteTo([]byte{0x21, routerID, 100, 0, 0, 1, 0, 0}, &net.IPAddr{IP: group}); err != nil {
+				ended <- err
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		ended <- nil
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, conn.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func noMulticast(t *testing.T) []string {
+	dropMulticast(t, "compute02")
+	return haMinimal()
+}
+
+func dropMulticast(t *testing.T, node string) {
+	t.Helper()
+	rule := []string{"INPUT", "-d", "224.0.0.18", "-j", "DROP"}
+	on(t, node, append([]string{"iptables", "-I"}, rule...)...)
+	undo(t, node, append([]string{"iptables", "-D"}, rule...)...)
 }

@@ -16,7 +16,8 @@ import (
 
 // TestFailedMoveOfTheData holds that whatever fails before the switch of /grdata
 // leaves the cluster serving from the old place, that what fails after it leaves
-// the other nodes serving from the volume, and that a later run finishes.
+// the other nodes serving from the volume, and that a later run finishes. The volume
+// has an arbiter; TestInterruptedRuns has one without.
 func TestFailedMoveOfTheData(t *testing.T) {
 	reset(t)
 	old := oldPlace{
@@ -24,19 +25,19 @@ func TestFailedMoveOfTheData(t *testing.T) {
 	}
 	t.Run("a process holds a file open", func(t *testing.T) {
 		on(t, "manage01", "systemd-run", "--quiet", "--unit=holder", "--", "tail", "-f", "/grdata/"+anyFile(t))
-		o := rbdplay(t, haMinimal()...)
+		o := rbdplay(t, arbitrated()...)
 		wantFailure(t, o, 2, "the cluster serves from the old place", "manage01: Nobody uses the data any more", "tail (process ")
 		old.wantServing(t, "compute01", "compute02")
 		on(t, "manage01", "systemctl", "stop", "holder")
 	})
 	t.Run("the volume cannot be mounted", func(t *testing.T) {
 		refuseMount(t, "manage01", "/grdata")
-		o := rbdplay(t, haMinimal()...)
+		o := rbdplay(t, arbitrated()...)
 		wantFailure(t, o, 2, "the cluster serves from the old place", "manage01: Mount the volume in its place")
 		old.wantServing(t, "compute01", "compute02")
 	})
 	t.Run("a compute node loses its power", func(t *testing.T) {
-		r := begin(t, haMinimal()...)
+		r := begin(t, arbitrated()...)
 		if !r.await(`"type":"task_start"`, `"task":"Copy the data into the volume"`) {
 			t.Fatalf("the run did not come to the copy:\n%s", r.end(t).faults())
 		}
@@ -47,7 +48,7 @@ func TestFailedMoveOfTheData(t *testing.T) {
 	})
 	t.Run("a compute node cannot mount the volume after the switch", func(t *testing.T) {
 		refuseMount(t, "compute01", "/grdata")
-		o := rbdplay(t, haMinimal()...)
+		o := rbdplay(t, arbitrated()...)
 		wantFailure(t, o, 2, "the data is on the volume, but not every node serves from it", "compute01: Mount the volume on every node")
 		if diff := cmp.Diff(old.containers, containers(t)); diff != "" {
 			t.Errorf("containers on manage01 (- before, + now):\n%s", diff)
@@ -57,8 +58,47 @@ func TestFailedMoveOfTheData(t *testing.T) {
 		wantFiles(t, old.files)
 		eventually(t, time.Minute, func() string { return appFault(t, 1) })
 	})
-	makeAvailable(t)
+	t.Run("a run for the storage, and one that finds it there", storageAlone)
 	wantFiles(t, old.files)
+	t.Run("the arbiter keeps no half waiting", arbiterAway)
+}
+
+// arbitrated is a run whose volume has an arbiter on the management node.
+func arbitrated(more ...string) []string {
+	return haMinimal(append([]string{"-e", `{"gluster_arbiter": true}`}, more...)...)
+}
+
+// storageAlone finishes the storage, and then makes the cluster available as one
+// whose data is on something shared already.
+func storageAlone(t *testing.T) {
+	if o := rbdplay(t, arbitrated("-t", "names,glusterfs,storage")...); o.code != 0 {
+		t.Fatalf("the storage alone: exits with %d:\n%s", o.code, o.faults())
+	}
+	existing := haMinimal("-e", "storage=existing")
+	if o := rbdplay(t, existing...); o.code != 0 {
+		t.Fatalf("with existing storage: exits with %d:\n%s", o.code, o.faults())
+	}
+	for _, args := range [][]string{existing, arbitrated()} {
+		for host, totals := range rbdplay(t, args...).hosts {
+			if totals["changed"] != 0 || totals["failed"] != 0 {
+				t.Errorf("%s: %v changed %d things, and %d failed", host, args, totals["changed"], totals["failed"])
+			}
+		}
+	}
+}
+
+// arbiterAway cuts the management node's power, and uses the volume on both sides.
+func arbiterAway(t *testing.T) {
+	if info := on(t, "compute01", "gluster", "--mode=script", "volume", "info", "data"); !strings.Contains(info, "1 x (2 + 1) = 3") {
+		t.Errorf("the volume has no arbiter:\n%s", info)
+	}
+	power(t, cluster.Node("manage01").PowerOff)
+	on(t, "compute01", "sh", "-c", "echo word >/grdata/tenant/word")
+	if got := on(t, "compute02", "cat", "/grdata/tenant/word"); got != "word\n" {
+		t.Errorf("compute02 reads %q", got)
+	}
+	on(t, "compute02", "rm", "/grdata/tenant/word")
+	power(t, cluster.Node("manage01").PowerOn)
 }
 
 // wantFailure holds a run to its exit code, and what it tells to the texts.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 	"github.com/rbdplay/rbdplay/e2e/lab"
 )
 
@@ -24,6 +25,7 @@ func TestDrillAndWayBack(t *testing.T) {
 	makeAvailable(t)
 	t.Run("a drill is restored when it is interrupted or lost", interruptedDrills)
 	t.Run("level 1 is proved", provedLevel)
+	t.Run("the VIP moves, and needs no multicast", movedVIP)
 	t.Run("the way back", func(t *testing.T) { wayBack(t, before) })
 }
 
@@ -98,6 +100,33 @@ func wayBack(t *testing.T, before state) {
 			t.Errorf("%s: a second rollback changed %d things, and %d failed", host, totals["changed"], totals["failed"])
 		}
 	}
+}
+
+// movedVIP runs ha-minimal with another VIP and unicast, and lets the holder go.
+func movedVIP(t *testing.T) {
+	for _, node := range []string{"compute01", "compute02"} {
+		dropMulticast(t, node)
+	}
+	moved := neighbour(101)
+	args := haMinimal("-e", `{"vip": "`+moved+`", "vrrp_unicast": true}`)
+	if o := rbdplay(t, args...); o.code != 0 {
+		t.Fatalf("exits with %d:\n%s", o.code, o.faults())
+	}
+	for host, totals := range rbdplay(t, args...).hosts {
+		if totals["changed"] != 0 {
+			t.Errorf("%s: the second run changed %d things", host, totals["changed"])
+		}
+	}
+	eventually(t, 10*time.Second, func() string { return holders(t, moved, "compute01") })
+	eventually(t, 10*time.Second, func() string { return holders(t, cluster.VIP) })
+	p := probe.Start(t.Context(), probe.HTTP("http://"+moved+"/", lab.AppHost, 200), probe.Often)
+	defer p.Stop()
+	wantAnswering(t, p)
+	on(t, "compute01", "systemctl", "stop", "keepalived")
+	eventually(t, 20*time.Second, func() string { return holders(t, moved, "compute02") })
+	wantAnswering(t, p)
+	on(t, "compute01", "systemctl", "start", "keepalived")
+	eventually(t, 20*time.Second, func() string { return holders(t, moved, "compute01") })
 }
 
 func drillArgs(more ...string) []string {
@@ -232,16 +261,19 @@ func stillActive(t *testing.T, node, unit string) string {
 }
 
 // away is a fault until the VIP is back on the node, and on no other.
-func away(t *testing.T, node string) string {
+func away(t *testing.T, node string) string { return holders(t, cluster.VIP, node) }
+
+// holders is a fault until exactly these nodes have the address.
+func holders(t *testing.T, address string, want ...string) string {
 	t.Helper()
-	var holders []string
+	var found []string
 	for _, n := range cluster.Nodes {
-		if strings.Contains(on(t, n.Name, "ip", "-4", "-o", "address", "show"), " "+cluster.VIP+"/") {
-			holders = append(holders, n.Name)
+		if strings.Contains(on(t, n.Name, "ip", "-4", "-o", "address", "show"), " "+address+"/") {
+			found = append(found, n.Name)
 		}
 	}
-	if !slices.Equal(holders, []string{node}) {
-		return "the VIP is on " + strings.Join(holders, ", ") + ", not on " + node + " alone"
+	if !slices.Equal(found, want) {
+		return address + " is on " + strings.Join(found, ", ") + ", want " + strings.Join(want, ", ")
 	}
 	return ""
 }

@@ -33,6 +33,7 @@ type drill struct {
 type cluster struct {
 	VIP     string            `json:"vip"`
 	AppHost string            `json:"app_host"`
+	Storage string            `json:"storage"`
 	Holder  string            `json:"holder"` // of the VIP, now
 	Manage  map[string]string `json:"manage"` // address by name
 	Compute map[string]string `json:"compute"`
@@ -54,28 +55,25 @@ const (
 
 func (s drillStep) title() string { return s.what + " on " + s.host }
 
-// plan lists the steps. The times are those that a failure takes to be noticed: of
-// rbd-lb two checks, of a storage node network.ping-timeout.
+// plan lists the steps: parts first, then whole nodes, the management node before
+// the others since to outlive it is what the cluster is for. The times are those
+// that a failure takes to be noticed, and some seconds: of keepalived and rbd-lb
+// three, of a storage node network.ping-timeout, ten.
 func (d *drill) plan() []drillStep {
-	manage := slices.Sorted(maps.Keys(d.cluster.Manage))
 	steps := []drillStep{
-		{1, "keepalived", holder, 12 * time.Second},
-		{1, "rbd-lb", holder, 15 * time.Second},
-		{1, "brick", holder, 12 * time.Second},
+		{1, "keepalived", holder, 6 * time.Second},
+		{1, "rbd-lb", holder, 8 * time.Second},
 	}
-	if d.powerOff != "" {
-		steps = append(steps, drillStep{1, power, holder, 25 * time.Second}, drillStep{1, power, other, 25 * time.Second})
+	if d.cluster.Storage == "glusterfs" {
+		steps = append(steps, drillStep{1, "brick", holder, 8 * time.Second})
 	}
-	if d.level < 2 {
-		return steps
+	for _, host := range slices.Sorted(maps.Keys(d.cluster.Manage)) {
+		steps = append(steps, drillStep{2, "management", host, 8 * time.Second}, drillStep{2, power, host, 14 * time.Second})
 	}
-	for _, host := range manage {
-		steps = append(steps, drillStep{2, "management", host, 15 * time.Second})
-		if d.powerOff != "" {
-			steps = append(steps, drillStep{2, power, host, 15 * time.Second})
-		}
-	}
-	return steps
+	steps = append(steps, drillStep{1, power, holder, 18 * time.Second}, drillStep{1, power, other, 18 * time.Second})
+	return slices.DeleteFunc(steps, func(step drillStep) bool {
+		return step.level > d.level || step.what == power && d.powerOff == ""
+	})
 }
 
 // storageUse is what using it on a node came to.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -156,6 +157,24 @@ func (w *grdataWriter) special() {
 	}
 	w.file("tenant/attributes", []byte("has an extended attribute\n"), 0o644, 0)
 	w.try(unix.Lsetxattr(w.path("tenant/attributes"), "user.rainbond.tenant", []byte("a\x00binary value"), 0))
+	w.file("tenant/acl", []byte("user 1000 may read it too\n"), 0o640, 0)
+	w.try(unix.Lsetxattr(w.path("tenant/acl"), "system.posix_acl_access", accessList(), 0))
+}
+
+// accessList is the ACL user::rw-,user:1000:r--,group::r--,mask::r--,other::---,
+// as the kernel takes it.
+func accessList() []byte {
+	const nobody = 0xffffffff
+	list := []byte{2, 0, 0, 0} // the version
+	for _, entry := range []struct {
+		tag, permissions uint16
+		id               uint32
+	}{{1, 6, nobody}, {2, 4, 1000}, {4, 4, nobody}, {0x10, 4, nobody}, {0x20, 0, nobody}} {
+		list = binary.LittleEndian.AppendUint16(list, entry.tag)
+		list = binary.LittleEndian.AppendUint16(list, entry.permissions)
+		list = binary.LittleEndian.AppendUint32(list, entry.id)
+	}
+	return list
 }
 
 // times gives every entry its own time, children before their folder.

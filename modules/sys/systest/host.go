@@ -135,7 +135,7 @@ func newHost(tb testing.TB, root string) *Host {
 		Using:  map[string][]sys.Process{},
 		Probes: map[string]func(Call) sys.Result{}, Runs: map[string]func(Call) sys.Result{},
 		Multicasts: map[string]func() net.PacketConn{},
-		Dials: map[string]func(context.Context) (net.Conn, error){}, Names: map[string][]string{},
+		Dials:      map[string]func(context.Context) (net.Conn, error){}, Names: map[string][]string{},
 		Broken: map[string]error{},
 	}}
 }

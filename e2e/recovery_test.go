@@ -30,6 +30,12 @@ func TestFailedMoveOfTheData(t *testing.T) {
 		old.wantServing(t, "compute01", "compute02")
 		on(t, "manage01", "systemctl", "stop", "holder")
 	})
+	t.Run("a volume of that name has other bricks", func(t *testing.T) {
+		before := snapshots(t)
+		o := rbdplay(t, arbitrated("-e", "gluster_brick=/data/other")...)
+		wantFailure(t, o, 2, "there is a volume data already, with other bricks: compute01:/data/glusterfs", "set gluster_volume_name")
+		wantUntouched(t, before, snapshots(t))
+	})
 	t.Run("the volume cannot be mounted", func(t *testing.T) {
 		refuseMount(t, "manage01", "/grdata")
 		o := rbdplay(t, arbitrated()...)

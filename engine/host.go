@@ -35,8 +35,16 @@ type host struct {
 	varsFilesLack bool       // it was said that one is passed by
 	role          *play.Role // that meta: end_role has left
 	ahead         ahead
-	leaving       int // always parts that it is in after a failure: what stands behind them is not what comes next
+	leaving       int      // always parts that it is in after a failure: what stands behind them is not what comes next
+	uses          roleUses // of the play at hand
+	handling      bool     // a handler runs: what roles did before does not count
 }
+
+// roleUses are the uses of roles (see play.Role.Use) that did something on a host,
+// and those that came to their end there.
+type roleUses struct{ ran, ended map[string]bool }
+
+func newRoleUses() roleUses { return roleUses{map[string]bool{}, map[string]bool{}} }
 
 // active reports whether the host still takes part in the play.
 func (h *host) active() bool { return !h.failed && !h.unreachable && !h.ended }

@@ -22,6 +22,7 @@ type brought struct {
 	item  string      // tells items apart
 	vars  *scope.Vars // of the loop
 	waits string      // what check mode would have to know to tell whether the steps run
+	shows *play.Exposure
 }
 
 // bring finds out what an include brings. doubt is why it cannot be told whether
@@ -47,6 +48,11 @@ func (x *execution) bring(ctx context.Context, h *host, it *item, doubt error) {
 	if it.looped {
 		b.item = expression.Text(it.value)
 	}
+	name := ""
+	if x.task.Action == play.IncludeRole {
+		name, _ = x.task.Include.Role.Get(ctx, it.scope) // rendered a moment ago
+		b.shows = x.task.Include.Shows(name)
+	}
 	it.brought = []brought{b}
 	if unknown {
 		x.deferItem(it, reason)
@@ -55,7 +61,6 @@ func (x *execution) bring(ctx context.Context, h *host, it *item, doubt error) {
 	it.outcome = modules.Outcome{Status: modules.OK, Result: modules.Result{}}
 	it.registered = map[string]any{"changed": false, "failed": false, "include_args": map[string]any{}}
 	if x.task.Action == play.IncludeRole {
-		name, _ := x.task.Include.Role.Get(ctx, it.scope) // rendered a moment ago
 		it.registered["include_args"] = map[string]any{"name": name}
 	} else {
 		it.registered["include"], _ = x.task.Include.File.Get(ctx, it.scope)
@@ -77,6 +82,7 @@ func (e *taskEnd) weight() int {
 // group are the hosts on which an include brings the same.
 type group struct {
 	steps []play.Step
+	shows *play.Exposure
 	item  string
 	hosts []*host
 	each  map[*host]brought
@@ -87,6 +93,7 @@ type group struct {
 func (p *playRun) include(ctx context.Context, t *play.Task, hosts []*host, rescued, handler bool) {
 	targets, ends := p.task(ctx, t, hosts, rescued, handler)
 	for _, g := range grouped(targets, ends) {
+		p.expose(g.shows)
 		before := make([]hostState, len(g.hosts))
 		for i, h := range g.hosts {
 			before[i] = hostState{h.waits, h.within, h.role}
@@ -128,7 +135,7 @@ func grouped(hosts []*host, ends []*taskEnd) []*group {
 			}
 			g := groupFor(groups, b, h)
 			if g == nil {
-				g = &group{steps: b.steps, item: b.item, each: map[*host]brought{}}
+				g = &group{steps: b.steps, shows: b.shows, item: b.item, each: map[*host]brought{}}
 				groups = append(groups, g)
 			}
 			g.hosts = append(g.hosts, h)

@@ -22,6 +22,7 @@ type playRun struct {
 	all      []*host // that were in the play when it began
 	batch    []*host
 	notified map[*play.Handler]map[*host]notification
+	shown    map[*play.Exposure]bool // of roles that were included with public: yes
 	settings playSettings
 	apart    *apart                    // nil: strategy linear
 	next     map[*play.Task]*play.Task // see following
@@ -43,10 +44,10 @@ type playSettings struct {
 
 // play runs one play, batch after batch.
 func (r *run) play(ctx context.Context, p *play.Play, names []string) {
-	pr := &playRun{run: r, play: p, title: p.Title(ctx, r.vars.Scope().WithLayers(r.layersOf(p))), notified: map[*play.Handler]map[*host]notification{}}
+	pr := &playRun{run: r, play: p, title: p.Title(ctx, r.vars.Scope().WithLayers(r.layersOf(p))), notified: map[*play.Handler]map[*host]notification{}, shown: map[*play.Exposure]bool{}}
 	for _, name := range names {
 		h := r.hosts[name]
-		h.ended, h.role, h.varsFiles, h.varsFilesLack = false, nil, nil, false
+		h.ended, h.role, h.varsFiles, h.varsFilesLack, h.uses = false, nil, nil, false, newRoleUses()
 		pr.named = append(pr.named, h)
 	}
 	pr.all = ordered(activeOf(pr.named), p.Order)
@@ -80,14 +81,7 @@ func (r *run) play(ctx context.Context, p *play.Play, names []string) {
 // open makes the play's scopes and reads its settings, which are the same for
 // all its hosts: like Ansible it asks the first one.
 func (p *playRun) open(ctx context.Context) error {
-	var roles, dependent []string
-	for _, role := range p.play.Roles {
-		if role.Parent == nil {
-			roles = append(roles, role.Name)
-		} else {
-			dependent = append(dependent, role.Name)
-		}
-	}
+	roles, dependent := roleNames(p.play.Roles)
 	var err error
 	p.scopes, err = p.vars.Play(scope.PlayOptions{Name: p.title, Hosts: namesOf(p.all), Layers: p.layersOf(p.play), Roles: roles, Dependent: dependent})
 	if err != nil {
@@ -103,6 +97,28 @@ func (p *playRun) open(ctx context.Context) error {
 	}
 	p.settings.maxFail, err = p.play.MaxFail.Or(ctx, s, -1)
 	return err
+}
+
+// roleNames are the roles that a play names itself, and those that these bring.
+func roleNames(all []*play.Role) (own, dependent []string) {
+	for _, role := range all {
+		if role.Parent == nil {
+			own = append(own, role.Name)
+		} else {
+			dependent = append(dependent, role.Name)
+		}
+	}
+	return own, dependent
+}
+
+// expose shows the variables of an included role to the rest of the play.
+func (p *playRun) expose(e *play.Exposure) {
+	if e == nil || p.shown[e] {
+		return
+	}
+	p.shown[e] = true
+	roles, dependent := roleNames(e.Roles)
+	p.scopes.Expose(e.Layers, roles, dependent)
 }
 
 // hasWork reports whether the selection leaves the play anything to do; a play
@@ -252,11 +268,11 @@ func (p *playRun) handler(ctx context.Context, handler *play.Handler, notified m
 	}
 	within := map[*host][]scope.Layer{}
 	for _, h := range hosts { // a handler is in no loop of an include, wherever it is flushed
-		within[h], h.within = h.within, nil
+		within[h], h.within, h.handling = h.within, nil, true
 	}
 	p.step(ctx, &handler.Task, hosts, rescued, true)
 	for _, h := range hosts {
-		h.waits, h.within = "", within[h]
+		h.waits, h.within, h.handling = "", within[h], false
 	}
 }
 

@@ -30,6 +30,10 @@ func (p *playRun) steps(ctx context.Context, list []play.Step, hosts []*host, re
 		switch step := step.(type) {
 		case *play.Block:
 			p.block(ctx, step, active, rescued)
+		case *play.RoleEnd:
+			for _, h := range active {
+				h.uses.ended[step.Role.Use] = h.uses.ran[step.Role.Use]
+			}
 		case *play.Task:
 			if p.selected(step, p.startedFor(active)) {
 				if active = inRole(active, step); len(active) == 0 {
@@ -190,6 +194,7 @@ func (p *playRun) width(ctx context.Context, t *play.Task, s *scope.Scope, hosts
 func (p *playRun) settle(ctx context.Context, t *play.Task, hosts, targets []*host, ends []*taskEnd, rescued bool) {
 	for i, h := range targets {
 		h.count(ends[i], rescued)
+		h.noteUse(t, ends[i])
 		p.keep(t, h, ends[i])
 		p.notify(h, ends[i])
 	}
@@ -202,6 +207,14 @@ func (p *playRun) settle(ctx context.Context, t *play.Task, hosts, targets []*ho
 	p.noticeFatal(ctx, t, ends, rescued)
 	if p.scopes != nil {
 		p.showHosts()
+	}
+}
+
+// noteUse notes that a task of a role was not skipped.
+func (h *host) noteUse(t *play.Task, e *taskEnd) {
+	did := e.status == modules.OK || e.status == modules.Changed || e.status == modules.Failed
+	if t.Role != nil && did {
+		h.uses.ran[t.Role.Use] = true
 	}
 }
 
@@ -359,9 +372,16 @@ func (p *playRun) reset(hosts []*host) {
 	}
 }
 
-// inRole are the hosts that have not left the task's role, or one that led to it.
+// inRole are the hosts that have not left the task's role, or one that led to it,
+// and on which that use of the role has not run before.
 func inRole(hosts []*host, t *play.Task) []*host {
 	return slices.DeleteFunc(slices.Clone(hosts), func(h *host) bool {
+		if h.handling {
+			return false
+		}
+		if t.Role != nil && !t.Role.Again && h.uses.ended[t.Role.Use] {
+			return true
+		}
 		for r := t.Role; r != nil && h.role != nil; r = r.Parent {
 			if r == h.role {
 				return true

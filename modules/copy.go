@@ -67,7 +67,13 @@ copy:
 var copyReturns = slices.Concat(attributeReturns, []Return{
 	{Name: "dest", Type: "string", Doc: "The file or directory that was written."},
 	{Name: "src", Type: "string", Doc: "The source, as far as the host knows it."},
-	{Name: "checksum", Type: "string", Doc: "SHA-1 of the file at dest."},
+	{Name: "checksum", Type: "string", Doc: "SHA-1 of the file at dest; when the task failed, of what it was to write."},
+	{Name: "expected_checksum", Type: "string", Doc: "The argument checksum, when the content does not have it."},
+	{Name: "exit_status", Type: "int", Doc: "The exit code of validate, when it refused the content."},
+	{Name: "stdout", Type: "string", Doc: "What validate wrote then."},
+	{Name: "stdout_lines", Type: "list", Doc: "The same by lines."},
+	{Name: "stderr", Type: "string", Doc: "What it wrote of errors."},
+	{Name: "stderr_lines", Type: "list", Doc: "The same by lines."},
 	{Name: "backup_file", Type: "string", Doc: "Where the old file was kept, with backup."},
 })
 
@@ -125,34 +131,52 @@ func (a *CopyArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 }
 
 func (a *CopyArgs) planFile(ctx context.Context, host sys.Reader, source *Content) (Plan, error) {
-	if err := a.checkSum(ctx, source); err != nil {
-		return Plan{}, err
-	}
 	c := fileCopy{
 		source: source, dest: a.Dest, follow: a.Follow, force: a.Force,
 		directories: FileAttributes{Mode: a.DirectoryMode, Owner: a.Owner, Group: a.Group},
 		options:     a.WriteOptions,
 	}
+	if told, err := a.checkSum(ctx, source); err != nil {
+		return Plan{Result: told}, err
+	}
 	plan, err := c.plan(ctx, host)
-	if err == nil && a.Src != nil && a.Src.Path != "" {
+	if err != nil {
+		return c.failing(ctx, err)
+	}
+	if a.Src != nil && a.Src.Path != "" {
 		plan.Result["src"] = a.Src.Path
 	}
-	return plan, err
+	return plan, nil
 }
 
-// checkSum holds the content against the checksum argument.
-func (a *CopyArgs) checkSum(ctx context.Context, source *Content) error {
+// checkSum holds the content against the checksum argument, and tells both when
+// they differ.
+func (a *CopyArgs) checkSum(ctx context.Context, source *Content) (Result, error) {
 	if a.Checksum == "" {
-		return nil
+		return nil, nil
 	}
 	digests, err := digestContent(ctx, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !strings.EqualFold(a.Checksum, digests.sha1) && !strings.EqualFold(a.Checksum, digests.sha256) {
-		return fmt.Errorf("the content does not have the checksum %s; its SHA-1 is %s, its SHA-256 %s", a.Checksum, digests.sha1, digests.sha256)
+		return Result{"checksum": digests.sha1, "expected_checksum": a.Checksum},
+			fmt.Errorf("the content does not have the checksum %s; its SHA-1 is %s, its SHA-256 %s", a.Checksum, digests.sha1, digests.sha256)
 	}
-	return nil
+	return nil, nil
+}
+
+// failing is a plan that failed with err: as with Ansible it tells what was to be
+// written by its checksum.
+func (c fileCopy) failing(ctx context.Context, err error) (Plan, error) {
+	if _, unknown := sys.Unknown(err); unknown {
+		return Plan{}, err
+	}
+	sums, fault := digestContent(ctx, c.source)
+	if fault != nil {
+		return Plan{}, errors.Join(err, fault)
+	}
+	return Plan{Result: Result{"checksum": sums.sha1}}, err
 }
 
 // fileCopy puts one content at a place; copy and template share it.
@@ -288,7 +312,7 @@ func (c fileCopy) report(ctx context.Context, host sys.Reader, at found) (Result
 
 // wish compares by digest and says what should be there.
 func (c fileCopy) wish(ctx context.Context, host sys.Reader, at found, old digests) (put, error) {
-	p := put{file: at, options: c.options, fresh: newFileMode}
+	p := put{file: at, options: c.options, fresh: newFileMode, verdict: true}
 	sum := c.source.SHA256()
 	if sum == "" && at.is(sys.Regular) && c.source.Size() == at.info.Size {
 		read, err := digestContent(ctx, c.source)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -52,7 +54,9 @@ func getURLSpec() Spec {
 		Returns: slices.Concat(attributeReturns, []Return{
 			{Name: "dest", Type: "string", Doc: "The file."},
 			{Name: "url", Type: "string", Doc: "The address, without a password in it."},
-			{Name: "status_code", Type: "int", Doc: "The status of the answer, where one was asked for."},
+			{Name: "status_code", Type: "int", Doc: "The status of the answer, where one was asked for; also when it was not 200 and the task failed."},
+			{Name: "response", Type: "string", Doc: "What the answer said that made the task fail: HTTP Error 404: Not Found."},
+			{Name: "elapsed", Type: "int", Doc: "Whole seconds that fetching took."},
 			{Name: "checksum_src", Type: "string", Doc: "SHA-1 of what was fetched."},
 			{Name: "checksum_dest", Type: "string", Doc: "SHA-1 of the file at dest."},
 			{Name: "backup_file", Type: "string", Doc: "Where the old file was kept, with backup."},
@@ -156,14 +160,42 @@ func (a *GetURLArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 			return a.there(ctx, host, at)
 		}
 	}
+	began := time.Now()
 	got, err := a.fetch(ctx, host, algorithm)
+	took := int(time.Since(began).Seconds())
 	if err != nil {
-		return Plan{}, err
+		return Plan{Result: a.failure(err, at.path, took)}, err
+	}
+	told := Result{"url": a.shown(), "checksum_src": got.sums.sha1, "elapsed": took}
+	if got.status != 0 {
+		told["status_code"] = got.status
 	}
 	if got.checksum != want {
-		return Plan{}, fmt.Errorf("%s does not have the checksum %s:%s, but %s; nothing was written", a.shown(), algorithm, want, got.checksum)
+		told["dest"] = at.path
+		return Plan{Result: told}, fmt.Errorf("%s does not have the checksum %s:%s, but %s; nothing was written", a.shown(), algorithm, want, got.checksum)
 	}
-	return a.write(ctx, host, got)
+	plan, err := a.write(ctx, host, got)
+	if err != nil {
+		return Plan{Result: told}, err
+	}
+	maps.Copy(plan.Once, told)
+	return plan, nil
+}
+
+// failure is what a fetch that failed tells: as with Ansible, an answer's status
+// and words where there was one.
+func (a *GetURLArgs) failure(err error, dest string, took int) Result {
+	told := Result{"url": a.shown(), "dest": dest, "elapsed": took}
+	if answer, ok := errors.AsType[*refusedError](err); ok {
+		told["status_code"], told["response"] = answer.status, fmt.Sprintf("HTTP Error %d: %s", answer.status, http.StatusText(answer.status))
+	}
+	return told
+}
+
+// refusedError is an answer other than 200.
+type refusedError struct {
+	error
+	status int
 }
 
 // there plans for a file that is not fetched.
@@ -194,11 +226,7 @@ func (a *GetURLArgs) write(ctx context.Context, host sys.Reader, got fetched) (P
 		delete(plan.Result, "checksum")
 		plan.Result["checksum_dest"] = sum
 	}
-	plan.Once["url"], plan.Once["checksum_src"] = a.shown(), got.sums.sha1
 	plan.Once["msg"] = fmt.Sprintf("OK (%d bytes)", got.content.Size())
-	if got.status != 0 {
-		plan.Once["status_code"] = got.status
-	}
 	return plan, nil
 }
 
@@ -342,7 +370,7 @@ func (a *GetURLArgs) open(ctx context.Context, host sys.Reader, address string) 
 	}
 	if response.StatusCode != http.StatusOK {
 		_ = response.Body.Close() // an error page
-		return nil, nil, fmt.Errorf("fetching %s: the server answered %s", u.Redacted(), response.Status)
+		return nil, nil, &refusedError{fmt.Errorf("fetching %s: the server answered %s", u.Redacted(), response.Status), response.StatusCode}
 	}
 	return response.Body, response, nil
 }

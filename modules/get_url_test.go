@@ -130,7 +130,14 @@ func TestGetURLOfFile(t *testing.T) {
 
 func TestGetURLFailures(t *testing.T) {
 	s, root := newShop(t), modulestest.Dir(t)
-	wantFailure(t, s.get(t, root, "nothing", nil), "404")
+	missing := s.get(t, root, "nothing", nil)
+	wantFailure(t, missing, "404")
+	want := modules.Result{"status_code": 404, "response": "HTTP Error 404: Not Found", "url": s.URL + "/nothing", "elapsed": 0}
+	for key, value := range want {
+		if missing.Result[key] != value {
+			t.Errorf("%s is %v, want %v", key, missing.Result[key], value)
+		}
+	}
 	wantFailure(t, s.get(t, root, "closed", nil), "401")
 	wantStatus(t, s.get(t, root, "closed", map[string]any{"url_username": "me", "url_password": "very-secret", "headers": map[string]any{"X-Site": "a"}}), modules.Changed)
 	s.Close()

@@ -20,6 +20,7 @@ import (
 type SetupArgs struct {
 	GatherSubset  []string `arg:"gather_subset" default:"all" doc:"Which facts: all, min, network, hardware, virtual, or the name of a single group of facts; !name leaves some out, and what is named wins over all. min always comes, unless !min stands there."`
 	GatherTimeout int      `arg:"gather_timeout" default:"10" doc:"Seconds to wait for each file system to tell its size; all are asked at a time. One that does not answer is listed without."`
+	FactPath      string   `arg:"fact_path" default:"/etc/ansible/facts.d" type:"path" doc:"A folder of files NAME.fact with JSON or INI, or programs that print it: ansible_local.NAME. One that is not there has none."`
 	Filter        []string `arg:"filter" doc:"Patterns (* ? [..]) of the facts to report, with or without ansible_ before the name; all when not given."`
 }
 
@@ -31,10 +32,10 @@ func setupSpec() Spec {
 		Place:   OnHost,
 		New:     func() Module { return &SetupArgs{} },
 		Notes: []string{
-			"Facts are read from files and the kernel, in one exchange and without running a program.",
+			"Facts are read from files and the kernel, in one exchange. No program is run but those that fact_path holds: executable files NAME.fact, which must only look, since check mode runs them too.",
 			"A file system that does not answer within gather_timeout cannot hang it: the mount is listed with a note in place of its sizes. Besides Ansible's, mounts has file systems without a device of this host (tmpfs, overlay, gluster, zfs), but none that hold no files (proc, sysfs).",
 			"fqdn is what /etc/hosts says; DNS is not asked. env is the environment that the agent was started with. lsb comes from /etc/lsb-release and os-release.",
-			"There is no Python: python, python_version, selinux_python_present are absent, as are capabilities, devices, lvm, iSCSI and NVMe names, facter, ohai and local facts (facts.d); a subset of those names is refused.",
+			"There is no Python: python, python_version, selinux_python_present are absent, as are capabilities, devices, lvm, iSCSI and NVMe names, facter and ohai; a subset of those names is refused.",
 			"In check mode a fact from a file that does not exist, and that a package might bring, is what it is now.",
 			"virtualization knows containers and the common hypervisors by their DMI names.",
 		},
@@ -47,10 +48,11 @@ setup:
 
 // gathering is what the groups of facts work with.
 type gathering struct {
-	host    sys.Reader
-	system  sys.System
-	timeout time.Duration // for a file system
-	facts   map[string]any
+	host     sys.Reader
+	system   sys.System
+	timeout  time.Duration // for a file system
+	factPath string        // of local facts
+	facts    map[string]any
 }
 
 // factGroup is a group of facts that can be asked for by its name, or by those that
@@ -72,6 +74,7 @@ var factGroups = []factGroup{
 	{"date_time", "", "min", dateFacts},
 	{"dns", "", "min", dnsFacts},
 	{"env", "", "min", envFacts},
+	{"local", "", "min", localFacts},
 	{"lsb", "", "min", lsbFacts},
 	{"pkg_mgr", "", "min", packageFacts},
 	{"service_mgr", "", "min", serviceFacts},
@@ -145,7 +148,7 @@ func (a *SetupArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
 	if err != nil {
 		return Plan{}, fmt.Errorf("asking what the host is: %w", err)
 	}
-	g := &gathering{host: host, system: system, timeout: time.Duration(a.GatherTimeout) * time.Second, facts: map[string]any{}}
+	g := &gathering{host: host, system: system, timeout: time.Duration(a.GatherTimeout) * time.Second, factPath: a.FactPath, facts: map[string]any{}}
 	all := map[string]any{}
 	for _, group := range factGroups {
 		if !a.wants(group) {

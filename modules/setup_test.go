@@ -240,3 +240,30 @@ func TestFactsInCheckMode(t *testing.T) {
 		}
 	}
 }
+
+// Local facts are JSON, INI or what a program prints; one that is at fault says so
+// and spoils no other.
+func TestLocalFacts(t *testing.T) {
+	host := systest.NewHostInMemory(t)
+	host.WriteFile("/f/json.fact", `{"a": [1]}`, 0o644)
+	host.WriteFile("/f/ini.fact", "# by hand\n[DEFAULT]\nshared = all\n[main]\nKey = one\n two\nother: x=y\n", 0o644)
+	host.WriteFile("/f/wrong.fact", "neither\n", 0o644)
+	host.WriteFile("/f/twice.fact", "[a]\nk=1\nK=2\n", 0o644)
+	host.WriteFile("/f/other.txt", "{}", 0o644)
+	want := map[string]any{
+		"json":  map[string]any{"a": []any{1.0}},
+		"ini":   map[string]any{"main": map[string]any{"key": "one\ntwo", "other": "x=y", "shared": "all"}},
+		"wrong": "error loading facts as JSON or ini - please check content: /f/wrong.fact",
+		"twice": "error loading facts as JSON or ini - please check content: /f/twice.fact",
+	}
+	facts := factsOf(t, host, map[string]any{"fact_path": "/f", "gather_subset": []any{"!all", "!min", "local"}})
+	if diff := cmp.Diff(map[string]any{"local": want}, facts, cmp.FilterPath(func(p cmp.Path) bool {
+		return p.Last().String() == `["gather_subset"]` || p.Last().String() == `["module_setup"]`
+	}, cmp.Ignore())); diff != "" {
+		t.Error(diff)
+	}
+	facts = factsOf(t, host, map[string]any{"fact_path": "/none", "gather_subset": []any{"local"}, "filter": []any{"local"}})
+	if diff := cmp.Diff(map[string]any{"local": map[string]any{}}, facts); diff != "" {
+		t.Error(diff)
+	}
+}

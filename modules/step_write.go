@@ -22,13 +22,17 @@ type writeFile struct {
 	content    sys.Content
 	attributes sys.Attributes
 	validate   string // a command with %s for the new content, or ""
+	verdict    bool   // what validate said when it refused goes into the result
 	changes    []change.Change
 }
 
 func (s *writeFile) Changes() []change.Change { return s.changes }
 
-func (s *writeFile) Do(ctx context.Context, host sys.Host, _ Result) error {
+func (s *writeFile) Do(ctx context.Context, host sys.Host, result Result) error {
 	if err := validateContent(ctx, host, s.validate, s.content); err != nil {
+		if s.verdict {
+			err = s.tell(ctx, err, result)
+		}
 		return fmt.Errorf("%s stays as it is: %w", s.file.path, err)
 	}
 	if err := s.file.unchanged(ctx, host); err != nil {
@@ -38,6 +42,29 @@ func (s *writeFile) Do(ctx context.Context, host sys.Host, _ Result) error {
 		return fmt.Errorf("writing %s: %w", s.file.path, err)
 	}
 	return nil
+}
+
+// tell puts into the result what Ansible's copy tells of a content that validate
+// refused.
+func (s *writeFile) tell(ctx context.Context, err error, result Result) error {
+	refusal, ok := errors.AsType[*refusalError](err)
+	if !ok {
+		return err
+	}
+	sums, fault := digestContent(ctx, s.content)
+	if fault != nil {
+		return errors.Join(err, fault)
+	}
+	result["checksum"], result["exit_status"] = sums.sha1, refusal.said.Code
+	result["stdout"], result["stderr"] = string(refusal.said.Stdout), string(refusal.said.Stderr)
+	result["stdout_lines"], result["stderr_lines"] = lines(string(refusal.said.Stdout)), lines(string(refusal.said.Stderr))
+	return err
+}
+
+// refusalError is the failure of a content that validate did not accept.
+type refusalError struct {
+	error
+	said sys.Result
 }
 
 // WriteOptions are the options of modules that write a whole regular file.
@@ -55,6 +82,7 @@ type put struct {
 	options       WriteOptions
 	fresh         uint32 // bits that a mode is applied to when the file is new
 	replaces      bool   // what is there is a link, which gives way to a new file
+	verdict       bool   // see writeFile
 }
 
 // steps says what is to be done for the wish, and the backup that is made of it.
@@ -93,7 +121,7 @@ func (p put) steps(ctx context.Context, host sys.Reader) (steps []Step, backup s
 	content := change.Change{Target: p.file.path, Action: action, Field: "content", Before: p.before, After: p.after}
 	return append(steps, &writeFile{
 		file: p.file, content: p.content, attributes: attributes,
-		validate: p.options.ValidateWith, changes: append([]change.Change{content}, changes...),
+		validate: p.options.ValidateWith, verdict: p.verdict, changes: append([]change.Change{content}, changes...),
 	}), backup, nil
 }
 
@@ -168,7 +196,7 @@ func validateContent(ctx context.Context, host sys.Reader, command string, conte
 	}
 	if result.Code != 0 {
 		said := strings.TrimSpace(string(result.Stderr) + string(result.Stdout))
-		return fmt.Errorf("validate: %s refused the new content with exit code %d: %s", args[0], result.Code, said)
+		return &refusalError{fmt.Errorf("validate: %s refused the new content with exit code %d: %s", args[0], result.Code, said), result}
 	}
 	return nil
 }

@@ -33,6 +33,8 @@ type URIArgs struct {
 	ValidateCerts   bool              `arg:"validate_certs" default:"yes" doc:"Check the certificate of https."`
 	User            string            `arg:"url_username" alias:"user" doc:"A user for basic authentication, sent with the first request."`
 	Password        string            `arg:"url_password" alias:"password" secret:"true" doc:"The user's password."`
+	ForceBasicAuth  bool              `arg:"force_basic_auth" default:"no" doc:"Without effect: user and password are always sent with the first request."`
+	HTTPAgent       string            `arg:"http_agent" default:"ansible-httpget" doc:"The User-Agent to send."`
 	Resolve         string            `arg:"resolve" doc:"An IP address to connect to in place of what the name in url resolves to. The name is still what is asked for and what the certificate must be for."`
 	UnixSocket      string            `arg:"unix_socket" type:"path" doc:"A socket to connect to in place of the network."`
 }
@@ -187,7 +189,7 @@ func (a *URIArgs) request(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uri: %w", err)
 	}
-	request.Header.Set("User-Agent", "rbdplay")
+	request.Header.Set("User-Agent", a.HTTPAgent)
 	if contentType != "" {
 		request.Header.Set("Content-Type", contentType)
 	}

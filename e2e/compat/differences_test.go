@@ -24,8 +24,7 @@ type listed struct {
 	reason      string
 }
 
-// listedDifferences are first those that are meant, then faults that wait for
-// their mending.
+// listedDifferences are all meant.
 var listedDifferences = []listed{
 	{
 		"modules_files:one*.json#*.", "owner group mode uid gid size state path dest checksum", oursOnly,
@@ -67,7 +66,6 @@ var listedDifferences = []listed{
 	{"dynamic:s1.json#include_missing.", "msg", oursOnly, "the same"},
 	{"modules_more:recap 1 of one.", "changed", other, "a POST and a PUT count as changes: they are what the task does"},
 	{"modules_more:one.json#", "found_keys", other, "blocks, block_size and device_type too, as stat has them"},
-	{"modules_more:one.json#", "get_missing.2", other, "fault: get_url tells no status_code when it fails"},
 	{"modules_more:one.json#", "temporary.2", other, "tempfile tells only path and state; the mode is always its owner's alone"},
 	{"modules_more:one.json#", "uri_json.0.body", other, "the same JSON, without blanks"},
 	{"modules_more:file f*a.txt.", "mode", other, "what is fetched may be secret: only its owner reads it"},
@@ -75,18 +73,11 @@ var listedDifferences = []listed{
 	{"flow:one.json#loop_*.results.*.", "invocation", theirsOnly, "the arguments, which may hold what belongs nowhere else"},
 	{"flow:one.json#waited_long.", "msg", other, "messages of failures say what was found at last"},
 	{"flow:one.json#command_missing.", "msg", other, "an error of Go's, not of Python's"},
-
-	{"variables:web01.json#", "role_order", other, "fault: a dependency that has run is run again for include_role"},
-	{"variables:recap 1 of web01.", "ok", other, "fault: the first of these, and include_role itself counts as ok"},
 	{"modules_files:one*.json#stat_*.", "stat.attr_flags stat.attributes stat.version", theirsOnly, "as with get_attributes: no, the only value that is taken: the flags of lsattr are not read"},
 	{"modules_files:one*.json#stat_*.", "stat.readable stat.writeable stat.executable", theirsOnly, "what Ansible's own user may do; rusr to xoth say what the file allows"},
 	{"modules_files:one*.json#stat_*.", "stat.mimetype stat.charset", theirsOnly, "as with get_mime: no, the only value that is taken: Ansible asks the program file, which a host may lack"},
 	{"modules_files:one*.json#file_*.", "size src", theirsOnly, "the size of a directory is the file system's own affair; src is there for links only"},
 	{"modules_files:one*.json#file_missing.", "path state", theirsOnly, "the message of the failure tells both"},
-	{
-		"modules_files:one*.json#copy_*.", "checksum exit_status stdout stdout_lines stderr stderr_lines", theirsOnly,
-		"fault: copy's failures tell only their message",
-	},
 }
 
 // found is the list, with what was found of it.

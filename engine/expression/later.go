@@ -6,7 +6,7 @@ var (
 	laterFilters = []string{
 		"consolidate", "fact_diff", "from_xml", "get_path", "index_of", "keep_keys", "param_list_compare",
 		"remove_keys", "replace_keys", "to_paths", "to_xml", "type5_pw", "hash_salt", "parse_cli", "parse_cli_textfsm",
-		"parse_xml", "vlan_parser", "vlan_expander", "comp_type5", "validate", "unvault", "vault", "urlize",
+		"parse_xml", "vlan_parser", "vlan_expander", "comp_type5", "validate", "urlize",
 		"community.general.json_query", "json_query", "community.general.counter", "community.general.crc32",
 		"community.general.dict", "community.general.dict_kv", "community.general.from_csv",
 		"community.general.groupby_as_dict", "community.general.hashids_decode", "community.general.hashids_encode",
@@ -18,7 +18,7 @@ var (
 	}
 	laterTests     = []string{"resolvable", "vault_encrypted", "vaulted_file", "validate", "timedout", "community.general.a_module"}
 	laterFunctions = []string{"lipsum", "gettext", "_", "ngettext"}
-	laterLookups   = []string{"config", "unvault", "url", "get_path", "index_of", "to_paths", "validate"}
+	laterLookups   = []string{"config", "url", "get_path", "index_of", "to_paths", "validate"}
 )
 
 // later has these lists by the word that names them in messages.

@@ -104,6 +104,18 @@ func file(c *call) ([]any, error) {
 	})
 }
 
+// unvault gives the text of files that are encrypted, or not, as it is.
+func unvault(c *call) ([]any, error) {
+	names, err := c.texts("names of files")
+	if err != nil {
+		return nil, err
+	}
+	return each(names, func(name string) (any, error) {
+		text, _, err := c.read("files", name)
+		return text, err
+	})
+}
+
 // fileglob lists the files that match patterns, those of a folder in order.
 func fileglob(c *call) ([]any, error) {
 	patterns, err := c.texts("patterns of files")

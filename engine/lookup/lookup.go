@@ -80,7 +80,7 @@ func Environment(controller Controller) *expression.Environment {
 		controller = nobody{}
 	}
 	l := &lookups{controller: controller}
-	l.environment = expression.Builtins().WithLookups(l.all())
+	l.environment = expression.Builtins().WithFilters(vaultFilters).WithLookups(l.all())
 	return l.environment
 }
 
@@ -128,6 +128,7 @@ func (l *lookups) all() map[string]expression.Lookup {
 	add("pipe", pipe)
 	add("lines", lines)
 	add("file", file, "lstrip", "rstrip")
+	add("unvault", unvault)
 	add("fileglob", fileglob)
 	add("first_found", firstFound, "files", "paths", "skip")
 	add("template", templateLookup, "convert_data", "template_vars", "variable_start_string", "variable_end_string", "comment_start_string", "comment_end_string")

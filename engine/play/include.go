@@ -192,7 +192,7 @@ func (l *loader) newInclude(what string, a action, f *syntax.Fields, o includeOp
 	l.checkIncluding(f, what, known, "it would not reach the tasks that are included: give it to them under \"apply:\"")
 	inner := around
 	inner.handlers = false // what a handler includes are plain tasks
-	inner.private = true
+	inner.private, inner.shows = true, nil
 	t := l.newTask(f, what, around)
 	l.taskKeywords(f, t, around)
 	t.Notify = nil // of the blocks around; an include changes nothing
@@ -209,7 +209,7 @@ func (l *loader) newInclude(what string, a action, f *syntax.Fields, o includeOp
 			inner.layers = l.withVars(fields, inner.layers, scope.BlockVars)
 		}
 	}
-	t.Include = &Include{Range: o.name.Range, loader: l, around: inner, loaded: map[string][]Step{}}
+	t.Include = &Include{Range: o.name.Range, loader: l, around: inner, loaded: map[string][]Step{}, shows: map[string]*Exposure{}}
 	return t
 }
 
@@ -241,6 +241,7 @@ func (l *loader) includeRole(a action, f *syntax.Fields, around surroundings) []
 	t.Action = IncludeRole
 	t.Include.node = o.name
 	t.Include.from = l.roleFiles(o)
+	t.Include.from.use = l.useOfVars(f)
 	t.Include.Role = readSetting(l, "name", o.name, asText)
 	if name, ok := t.Include.Role.Literal(); ok {
 		t.Include.load(name)
@@ -248,7 +249,10 @@ func (l *loader) includeRole(a action, f *syntax.Fields, around surroundings) []
 	return []Step{t}
 }
 
-var roleIncludeOptions = []string{"name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "apply", "allow_duplicates", "rolespec_validate", "public"}
+var (
+	roleImportOptions  = []string{"name", "role", "tasks_from", "vars_from", "defaults_from", "handlers_from", "allow_duplicates", "rolespec_validate"}
+	roleIncludeOptions = append(slices.Clone(roleImportOptions), "apply", "public")
+)
 
 // Steps gives what the include brings on the hosts whose scope s is, loading and
 // checking it when its name held a template. The steps are the same for the same
@@ -275,6 +279,14 @@ func (i *Include) Steps(ctx context.Context, s expression.Scope) ([]Step, error)
 	return i.loaded[text], err
 }
 
+// Shows is what the steps that Steps gave for name show to the rest of the play
+// once they are run; nil without public: yes.
+func (i *Include) Shows(name string) *Exposure {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.shows[name]
+}
+
 // load reads what the include means by name. A ring of includes is read one turn
 // at a time, since a condition may end it: the inner one is left for the run.
 func (i *Include) load(name string) {
@@ -284,9 +296,12 @@ func (i *Include) load(name string) {
 		if slices.Contains(i.around.chain, "role "+name) {
 			return
 		}
-		steps, ok := l.useRole(name, i.node, i.from, i.around, nil)
-		if ok {
-			i.loaded[name] = steps
+		around := i.around
+		if i.from.public {
+			around.private, around.shows = false, &Exposure{}
+		}
+		if steps, ok := l.useRole(name, i.node, i.from, around); ok {
+			i.loaded[name], i.shows[name] = steps, around.shows
 		}
 		return
 	}

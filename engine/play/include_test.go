@@ -34,7 +34,7 @@ func TestIncludeAtRunTime(t *testing.T) {
 	ctx := context.Background()
 	steps := p.Plays[0].Stages[1].Steps
 	role := steps[1].(*Task).Include
-	if got, err := role.Steps(ctx, expression.Variables{"role": "web"}); err != nil || len(got) != 1 {
+	if got, err := role.Steps(ctx, expression.Variables{"role": "web"}); err != nil || len(got) != 2 { // the task, and the role's end
 		t.Fatal(got, err)
 	}
 	include := steps[0].(*Task).Include
@@ -131,7 +131,7 @@ func TestFindFile(t *testing.T) {
 		t.Fatal(found)
 	}
 	steps := p.Plays[0].Stages[1].Steps
-	inner, outer, plain := steps[0].(*Task), steps[1].(*Task), steps[2].(*Task)
+	inner, outer, plain := steps[0].(*Task), steps[2].(*Task), steps[4].(*Task) // behind each role stands its end
 	for _, test := range []struct {
 		task       *Task
 		name, want string

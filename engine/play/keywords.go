@@ -19,10 +19,10 @@ var (
 	everywhereLater = []string{"debugger"}
 
 	playOnly = []string{
-		"hosts", "gather_facts", "gather_subset", "gather_timeout", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
+		"hosts", "gather_facts", "gather_subset", "gather_timeout", "fact_path", "vars_files", "vars_prompt", "tasks", "pre_tasks", "post_tasks", "handlers", "roles", "serial",
 		"order", "max_fail_percentage", "force_handlers", "strategy", "invariant",
 	}
-	playLater = []string{"fact_path", "validate_argspec"}
+	playLater = []string{"validate_argspec"}
 
 	insidePlay = []string{"when", "delegate_to", "delegate_facts"} // roles, blocks and tasks
 
@@ -45,7 +45,7 @@ var (
 		"name", "vars", "tags", "when", "args", "action", "loop_control", "register", "run_once", "no_log", "ignore_errors", "collections",
 	}
 	importPlaybookKeys = []string{"import_playbook", "ansible.builtin.import_playbook", "name", "vars", "tags", "when"}
-	loopsLater         = []string{"with_url", "with_config", "with_unvault"}
+	loopsLater         = []string{"with_url", "with_config"}
 )
 
 // checkKeywords reports the keys that may not stand in a mapping: those that
@@ -84,7 +84,6 @@ func (l *loader) checkIncluding(f *syntax.Fields, what string, known []string, h
 // instead says what to do in the place of a keyword that is refused.
 var instead = map[string]string{
 	"debugger":         "rbdplay has no debugger; look at values with debug, or run the task with -vv",
-	"fact_path":        "local facts are not read; read the files with slurp and set_fact",
 	"validate_argspec": "a role's arguments are held against its meta/argument_specs.yml; plays have none",
 }
 

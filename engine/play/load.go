@@ -134,6 +134,7 @@ type surroundings struct {
 	notify    []*Notify
 	handlers  bool // handlers are read
 	private   bool // what an include brings keeps its roles' variables to itself
+	shows     *Exposure // where an include with public: yes puts them; nil: into the play
 }
 
 func (l *loader) add(d diag.Diagnostic) { l.found.Add(d) }

@@ -31,7 +31,7 @@ var loopKinds = map[string]string{
 	"with_random_choice": "random_choice", "with_file": "file", "with_fileglob": "fileglob",
 	"with_first_found": "first_found", "with_lines": "lines", "with_pipe": "pipe", "with_env": "env",
 	"with_vars": "vars", "with_varnames": "varnames", "with_inventory_hostnames": "inventory_hostnames",
-	"with_template": "template", "with_password": "password", "with_ini": "ini", "with_csvfile": "csvfile",
+	"with_unvault": "unvault", "with_template": "template", "with_password": "password", "with_ini": "ini", "with_csvfile": "csvfile",
 }
 
 // carriesUnknown are the lookups that only arrange what they are given: an item

@@ -270,7 +270,8 @@ type Include struct {
 	from   roleFiles
 	mu     sync.Mutex
 	node   *syntax.Node
-	loaded map[string][]Step // by the name rendered
+	loaded map[string][]Step    // by the name rendered
+	shows  map[string]*Exposure // the same; of those with public: yes
 }
 
 // Role is a role as one place uses it.
@@ -279,6 +280,11 @@ type Role struct {
 	Dir    string // its folder: the variable role_path
 	Range  diag.Range
 	Parent *Role // the role that depends on it or imports it; nil for a play's own
+	// Use is the same for uses that count as one: those with the same name, files,
+	// parameters, tags and condition of their own. Unless Again, tasks of a use are
+	// left out on a host on which one with the same Use has come to its RoleEnd.
+	Use   string
+	Again bool
 
 	folder   location
 	defaults *scope.Vars
@@ -288,14 +294,28 @@ type Role struct {
 	needs    []*Role
 }
 
-func (*Task) step()  {}
-func (*Block) step() {}
+// RoleEnd stands behind the steps of a use of a role.
+type RoleEnd struct{ Role *Role }
+
+// Exposure is what a role that is included with public: yes shows to the rest of
+// the play.
+type Exposure struct {
+	Roles  []*Role
+	Layers []scope.Layer // weakest first
+}
+
+func (*Task) step()    {}
+func (*Block) step()   {}
+func (*RoleEnd) step() {}
 
 // Place implements Step.
 func (t *Task) Place() diag.Range { return t.Range }
 
 // Place implements Step.
 func (b *Block) Place() diag.Range { return b.Range }
+
+// Place implements Step.
+func (e *RoleEnd) Place() diag.Range { return e.Role.Range }
 
 // Scope is the scope of the task on a host: its variables before those of s.
 func (t *Task) Scope(s *scope.Scope) *scope.Scope {

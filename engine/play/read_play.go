@@ -98,8 +98,11 @@ func (l *loader) playSettings(f *syntax.Fields, p *Play) {
 	}
 }
 
-// gathering reads what facts are gathered with: gather_subset and gather_timeout,
-// and module_defaults of setup.
+// gatheringKeywords are the play's words for options of setup.
+var gatheringKeywords = []string{"gather_subset", "gather_timeout", "fact_path"}
+
+// gathering reads what facts are gathered with: the play's keywords, and
+// module_defaults of setup.
 func (l *loader) gathering(f *syntax.Fields, p *Play, around surroundings) {
 	p.Gathering = &Arguments{Range: p.Range, given: map[string]argument{}}
 	spec, ok := l.registry.Find("setup")
@@ -108,7 +111,7 @@ func (l *loader) gathering(f *syntax.Fields, p *Play, around surroundings) {
 	}
 	own := &syntax.Node{Kind: syntax.Mapping, Range: f.Node.Range}
 	for _, entry := range f.Node.Entries {
-		if entry.Name == "gather_subset" || entry.Name == "gather_timeout" {
+		if slices.Contains(gatheringKeywords, entry.Name) {
 			own.Entries = append(own.Entries, entry)
 		}
 	}
@@ -284,8 +287,8 @@ func (l *loader) moduleDefaults(f *syntax.Fields, outer map[string]map[string]ar
 	}
 	for _, entry := range fields.Node.Entries {
 		if strings.HasPrefix(entry.Name, "group/") {
-			l.add(entry.Key.Errorf("groups of modules are not supported in module_defaults").
-				WithHint("name each module"))
+			l.add(entry.Key.Errorf("module_defaults: no module of rbdplay is in a group, so none is in %s", entry.Name).
+				WithHint("name each module; the groups of Ansible are of modules in collections"))
 			continue
 		}
 		spec, ok := l.registry.Find(entry.Name)

@@ -17,6 +17,9 @@ type roleFiles struct {
 	tasks, vars, defaults, handlers string
 	given, params                   *scope.Vars
 	public                          bool  // the play sees its variables
+	included                        bool  // by import_role or include_role
+	once                            bool  // allow_duplicates: no
+	use                             string // what makes two uses the same, besides the files
 	unchecked                       bool  // its arguments are not held against its specification
 	neededBy                        *Role // the role that depends on it
 }
@@ -31,10 +34,9 @@ func (l *loader) roleFiles(o includeOptions) roleFiles {
 		}
 	}
 	if node, ok := o.get("allow_duplicates"); ok {
-		if again, err := node.AsBool(); err != nil || !again {
-			l.add(node.Errorf("allow_duplicates: no is not supported for one use of a role").
-				WithHint("say it in meta/main.yml of the role, or give the use a condition"))
-		}
+		again, err := node.AsBool()
+		l.addError(node.Range, err)
+		files.once = !again
 	}
 	if node, ok := o.get("rolespec_validate"); ok {
 		check, err := node.AsBool()
@@ -42,16 +44,15 @@ func (l *loader) roleFiles(o includeOptions) roleFiles {
 		files.unchecked = !check
 	}
 	if node, ok := o.get("public"); ok {
-		if public, err := node.AsBool(); err != nil || public {
-			l.add(node.Errorf("public: yes is not supported: what is included keeps its variables").
-				WithHint("import_role, or roles: of the play, let the whole play see them"))
-		}
+		var err error
+		files.public, err = node.AsBool()
+		l.addError(node.Range, err)
 	}
+	files.included = true
 	return files
 }
 
-// roles reads a play's `roles:`. A role that stands there twice in the same way
-// runs once, unless it allows duplicates.
+// roles reads a play's `roles:`.
 func (l *loader) roles(f *syntax.Fields, around surroundings) []Step {
 	node, ok := f.Get("roles")
 	if !ok {
@@ -62,10 +63,9 @@ func (l *loader) roles(f *syntax.Fields, around surroundings) []Step {
 		l.addError(node.Range, err)
 		return nil
 	}
-	seen := map[string]bool{}
 	var steps []Step
 	for _, item := range items {
-		steps = append(steps, l.roleEntry(item, around, seen, nil)...)
+		steps = append(steps, l.roleEntry(item, around, nil)...)
 	}
 	return steps
 }
@@ -78,13 +78,13 @@ var roleEntryHints = map[string]string{
 
 // roleEntry reads one entry of `roles:` or of a role's dependencies: a name, or
 // a mapping with keywords and, under any other key, parameters.
-func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[string]bool, neededBy *Role) []Step {
+func (l *loader) roleEntry(item *syntax.Node, around surroundings, neededBy *Role) []Step {
 	if item.IsScalar() {
 		name, ok := l.knownText(item, "the name of a role", around.layers)
 		if !ok {
 			return nil
 		}
-		steps, _ := l.useRole(name, item, roleFiles{public: !around.private, neededBy: neededBy}, around, seen)
+		steps, _ := l.useRole(name, item, roleFiles{public: !around.private, neededBy: neededBy}, around)
 		return steps
 	}
 	f, err := item.Fields()
@@ -111,9 +111,39 @@ func (l *loader) roleEntry(item *syntax.Node, around surroundings, seen map[stri
 	}
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
-	files := roleFiles{given: l.compileVars(f), params: l.roleParams(f), public: !around.private, neededBy: neededBy}
-	steps, _ := l.useRole(name, node, files, around, seen)
+	files := roleFiles{given: l.compileVars(f), params: l.roleParams(f), public: !around.private, neededBy: neededBy, use: useOf(f.Node)}
+	steps, _ := l.useRole(name, node, files, around)
 	return steps
+}
+
+// useOf tells apart entries for a role that differ in what counts: parameters,
+// variables, tags and condition.
+func useOf(entry *syntax.Node) string {
+	var parts []string
+	for _, e := range entry.Entries {
+		if e.Name == "vars" || e.Name == "tags" || e.Name == "when" || isRoleParam(e.Name) {
+			parts = append(parts, fmt.Sprintf("%q: %s", e.Name, textOf(e.Value)))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " ")
+}
+
+// textOf is the same for nodes of the same content.
+func textOf(n *syntax.Node) string {
+	var parts []string
+	for _, e := range n.Entries {
+		parts = append(parts, fmt.Sprintf("%q: %s", e.Name, textOf(e.Value)))
+	}
+	slices.Sort(parts) // of a mapping
+	for _, item := range n.Items {
+		parts = append(parts, textOf(item))
+	}
+	return fmt.Sprintf("%d %s %q %q", n.Kind, n.Tag, n.Text, parts)
+}
+
+func isRoleParam(name string) bool {
+	return !slices.Contains(roleKeywords, name) && !slices.Contains(everywhereLater, name) && name != "notify" && name != "tasks_from"
 }
 
 func (l *loader) compileVars(f *syntax.Fields) *scope.Vars {
@@ -130,7 +160,7 @@ func (l *loader) compileVars(f *syntax.Fields) *scope.Vars {
 func (l *loader) roleParams(f *syntax.Fields) *scope.Vars {
 	params := &syntax.Node{Kind: syntax.Mapping, Range: f.Node.Range}
 	for _, entry := range f.Node.Entries {
-		if !slices.Contains(roleKeywords, entry.Name) && !slices.Contains(everywhereLater, entry.Name) && entry.Name != "notify" && entry.Name != "tasks_from" {
+		if isRoleParam(entry.Name) {
 			params.Entries = append(params.Entries, entry)
 		}
 	}
@@ -146,7 +176,7 @@ func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []S
 		l.add(a.key.Errorf("import_role cannot be a handler").WithHint(handlerHint))
 		return nil
 	}
-	o, ok := l.includeOptions("import_role", "name", a, f, slices.DeleteFunc(slices.Clone(roleIncludeOptions), func(s string) bool { return s == "apply" }))
+	o, ok := l.includeOptions("import_role", "name", a, f, roleImportOptions)
 	if !ok {
 		return nil
 	}
@@ -158,14 +188,23 @@ func (l *loader) importRole(a action, f *syntax.Fields, around surroundings) []S
 	around.inherited = l.inherit(f, around.inherited)
 	around.defaults = l.moduleDefaults(f, around.defaults)
 	files := l.roleFiles(o)
-	files.public = !around.private
-	steps, _ := l.useRole(name, o.name, files, around, nil)
+	files.public, files.use = !around.private, l.useOfVars(f)
+	steps, _ := l.useRole(name, o.name, files, around)
 	return steps
 }
 
+// useOfVars is useOf for an import or include of a role, whose condition and tags
+// are its own and not the use's.
+func (l *loader) useOfVars(f *syntax.Fields) string {
+	if vars, ok := f.Get("vars"); ok {
+		return textOf(vars)
+	}
+	return ""
+}
+
 // useRole reads a role where it is used and gives its steps, those of the roles
-// it depends on first. seen, when it is given, holds what ran already.
-func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around surroundings, seen map[string]bool) ([]Step, bool) {
+// it depends on first.
+func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around surroundings) ([]Step, bool) {
 	if slices.Contains(around.chain, "role "+name) {
 		l.add(at.Errorf("the role %s leads to itself: %s", name, strings.Join(rolesOf(append(slices.Clone(around.chain), "role "+name)), " → ")))
 		return nil, false
@@ -179,25 +218,39 @@ func (l *loader) useRole(name string, at *syntax.Node, files roleFiles, around s
 	r.vars = l.roleVars(folder, "vars", files.vars, at)
 	around.chain = append(slices.Clone(around.chain), "role "+name)
 	meta := l.roleMeta(folder, at)
-	if seen != nil && !meta.again && l.ranAlready(name, at, around, files, seen) {
-		return nil, true
+	r.Again = meta.again
+	if files.included {
+		r.Again = !files.once
 	}
+	r.Use = fmt.Sprintf("%q %v %q %s", name, files.included, []string{files.tasks, files.vars, files.defaults, files.handlers}, files.use)
 	inner := around
 	inner.role, inner.dir = r, folder.join("tasks")
-	steps := l.dependencies(r, meta, inner, seen)
+	steps := l.dependencies(r, meta, inner)
 	inner.layers = append(slices.Clip(around.layers), r.layers()...)
 	if files.neededBy != nil {
 		files.neededBy.needs = append(files.neededBy.needs, r)
 	}
 	if files.public {
-		around.play.Roles = append(around.play.Roles, r)
-		around.play.Layers = append(around.play.Layers, r.public()...)
+		around.show(r)
 	}
 	l.roleHandlers(r, files, inner, at)
 	if spec := l.argumentSpec(r, meta, files.tasks, inner); spec != nil && !files.unchecked {
 		steps = append(steps, spec)
 	}
-	return append(steps, l.roleTasks(r, files.tasks, inner, at)...), true
+	steps = append(steps, l.roleTasks(r, files.tasks, inner, at)...)
+	return append(steps, &RoleEnd{r}), true
+}
+
+// show lets the whole play see a role's variables: from its beginning, or from
+// where an include with public: yes comes.
+func (s surroundings) show(r *Role) {
+	if s.shows != nil {
+		s.shows.Roles = append(s.shows.Roles, r)
+		s.shows.Layers = append(s.shows.Layers, r.public()...)
+		return
+	}
+	s.play.Roles = append(s.play.Roles, r)
+	s.play.Layers = append(s.play.Layers, r.public()...)
 }
 
 func rolesOf(chain []string) []string {
@@ -208,22 +261,6 @@ func rolesOf(chain []string) []string {
 		}
 	}
 	return names
-}
-
-// ranAlready notes a use of a role in a play and reports whether the same use
-// came before: same name, tags, conditions and parameters.
-func (l *loader) ranAlready(name string, at *syntax.Node, around surroundings, files roleFiles, seen map[string]bool) bool {
-	var when []string
-	for _, c := range around.inherited.When {
-		when = append(when, c.Text)
-	}
-	key := fmt.Sprintf("%q %q %q", name, around.inherited.Tags, when)
-	if files.given.Len() > 0 || files.params.Len() > 0 {
-		key += at.Range.String() // what is given is not compared: every place counts as another
-	}
-	ran := seen[key]
-	seen[key] = true
-	return ran
 }
 
 // findRole finds the folder of a role.
@@ -418,13 +455,10 @@ func (l *loader) readMeta(root *syntax.Node, m *meta) {
 
 // dependencies reads the roles that must run before r, which take over its tags
 // and conditions.
-func (l *loader) dependencies(r *Role, m meta, around surroundings, seen map[string]bool) []Step {
-	if seen == nil {
-		seen = map[string]bool{}
-	}
+func (l *loader) dependencies(r *Role, m meta, around surroundings) []Step {
 	var steps []Step
 	for _, item := range m.dependencies {
-		steps = append(steps, l.roleEntry(item, around, seen, r)...)
+		steps = append(steps, l.roleEntry(item, around, r)...)
 	}
 	return steps
 }

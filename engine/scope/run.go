@@ -424,20 +424,24 @@ type PlayOptions struct {
 // Play is a run's play: its variables before those of each host. The hosts that
 // are still in it are set as it goes on.
 type Play struct {
-	run    *Run
-	layers []Layer
-	magic  *Vars
-	scopes map[string]*Scope
+	run   *Run
+	hosts []string
 
-	mu     sync.RWMutex
-	active []any
-	batch  []any
+	mu        sync.RWMutex
+	layers    []Layer
+	magic     *Vars
+	scopes    map[string]*Scope
+	active    []any
+	batch     []any
+	roles     []any
+	dependent []any
 }
 
 // Play opens a play. All its hosts count as active until SetHosts says less.
 func (r *Run) Play(o PlayOptions) (*Play, error) {
-	p := &Play{run: r, layers: o.Layers, scopes: map[string]*Scope{}}
+	p := &Play{run: r, hosts: o.Hosts, layers: o.Layers, scopes: map[string]*Scope{}}
 	p.active, p.batch = anyList(o.Hosts), anyList(o.Hosts)
+	p.roles, p.dependent = anyList(o.Roles), anyList(o.Dependent)
 	active := computed(func(context.Context, *Scope) (any, error) { return p.list(&p.active), nil })
 	p.magic = &Vars{variables: map[string]variable{
 		"ansible_play_name":       fixed(o.Name),
@@ -445,10 +449,12 @@ func (r *Run) Play(o PlayOptions) (*Play, error) {
 		"ansible_play_hosts":      active,
 		"play_hosts":              active,
 		"ansible_play_batch":      computed(func(context.Context, *Scope) (any, error) { return p.list(&p.batch), nil }),
-		"ansible_play_role_names": fixed(anyList(o.Roles)),
+		"ansible_play_role_names": computed(func(context.Context, *Scope) (any, error) { return p.list(&p.roles), nil }),
 
-		"ansible_dependent_role_names": fixed(anyList(o.Dependent)),
-		"ansible_role_names":           fixed(anyList(slices.Concat(o.Roles, o.Dependent))),
+		"ansible_dependent_role_names": computed(func(context.Context, *Scope) (any, error) { return p.list(&p.dependent), nil }),
+		"ansible_role_names": computed(func(context.Context, *Scope) (any, error) {
+			return slices.Concat(p.list(&p.roles), p.list(&p.dependent)), nil
+		}),
 	}}
 	for _, name := range o.Hosts {
 		if _, ok := r.Host(name); !ok {
@@ -466,7 +472,23 @@ func (p *Play) open(name string) *Scope {
 
 // Scope is the scope of one of the play's hosts; tasks put their own variables
 // before it. It is nil for a host that is not in the play.
-func (p *Play) Scope(host string) *Scope { return p.scopes[host] }
+func (p *Play) Scope(host string) *Scope {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.scopes[host]
+}
+
+// Expose shows further variables to all hosts of the play, and the names of the
+// roles that have them. Scopes that were handed out before do not change.
+func (p *Play) Expose(layers []Layer, roles, dependent []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.layers = slices.Concat(p.layers, layers)
+	p.roles, p.dependent = slices.Concat(p.roles, anyList(roles)), slices.Concat(p.dependent, anyList(dependent))
+	for _, name := range p.hosts {
+		p.scopes[name] = p.open(name)
+	}
+}
 
 // SetHosts says which hosts are still in the play (ansible_play_hosts) and which
 // of them are in the batch that runs now (ansible_play_batch).

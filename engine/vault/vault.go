@@ -168,6 +168,12 @@ func Encrypt(data []byte, password Password) ([]byte, error) {
 	return encrypt(data, password, salt)
 }
 
+// EncryptSalted is Encrypt with a salt that is given, so that the same data makes
+// the same vault.
+func EncryptSalted(data []byte, password Password, salt []byte) ([]byte, error) {
+	return encrypt(data, password, salt)
+}
+
 func encrypt(data []byte, password Password, salt []byte) ([]byte, error) {
 	if password.text == "" {
 		return nil, errors.New("the vault password is empty")

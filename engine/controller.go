@@ -179,9 +179,19 @@ func (x *execution) setFact(ctx context.Context, h *host, it *item, args map[str
 
 // validateArgs holds a role's arguments against its specification.
 func (x *execution) validateArgs(ctx context.Context, it *item) error {
-	found := x.task.ArgumentSpec.Check(ctx, it.scope)
+	spec := x.task.ArgumentSpec
+	found := spec.Check(ctx, it.scope)
 	if err := found.ErrorOrNil(); err != nil {
-		return err
+		x.itemFault(it, err)
+		errors := make([]any, len(found))
+		for i, d := range found {
+			errors[i] = d.Summary
+		}
+		it.registered["argument_errors"] = errors
+		it.registered["validate_args_context"] = map[string]any{
+			"type": "role", "name": spec.Role, "argument_spec_name": spec.Entry, "path": x.task.Role.Dir,
+		}
+		return nil
 	}
 	it.outcome = modules.Outcome{Status: modules.OK, Result: modules.Result{}}
 	it.registered = map[string]any{"changed": false, "failed": false}

@@ -69,7 +69,7 @@ schema of a playbook, by which editors complete and check it.
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	c.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of a playbook, for editors")
-	c.Flags().StringVar(&writeTo, "write", "", "write a page for each module to this `folder`, and the schema beside it")
+	c.Flags().StringVar(&writeTo, "write", "", "write a page for each module to this `folder`, and beside it the schema and the tables of language.md")
 	c.MarkFlagsMutuallyExclusive("schema", "write")
 	c.MarkFlagsMutuallyExclusive("schema", "json")
 	return c
@@ -212,7 +212,10 @@ func writeDocs(registry *modules.Registry, dir string) error {
 	if err := writeSchema(&schema, registry); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "..", schemaFile), schema.Bytes(), 0o644)
+	if err := os.WriteFile(filepath.Join(dir, "..", schemaFile), schema.Bytes(), 0o644); err != nil {
+		return err
+	}
+	return writeLanguage(filepath.Join(dir, "..", languageFile))
 }
 
 // schemaFile is the schema's name in the folder above that of the modules' pages.

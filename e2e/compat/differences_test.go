@@ -46,7 +46,7 @@ var listedDifferences = []listed{
 		"modules_files:one_check.json#*.", "changed failed", other,
 		"check mode is a run on a shadow: it foretells the failure, and sees what the task before would have done",
 	},
-	{"modules_files:one_check.json#copy_*.", "msg", oursOnly, "the failure that it foretells"},
+	{"modules_files:one_check.json#copy_*.", "msg exit_status stdout stdout_lines stderr stderr_lines", oursOnly, "the failure that it foretells"},
 	{"modules_files:one_check.json#file_*.", "mode", other, "the mode that the task before, which changed it, would have left"},
 	{"modules_files:recap 3 of one.", "changed ignored", other, "the same, counted"},
 	{"modules_files:one_check.json#stat_follow.", "stat.ctime", theirsOnly, "the file's own is not known once the shadow has changed it"},

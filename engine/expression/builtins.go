@@ -170,8 +170,8 @@ func findLookup(lookups map[string]Lookup, name string) (Lookup, error) {
 	if lookup, ok := lookups[shortName(name)]; ok {
 		return lookup, nil
 	}
-	if slices.Contains(laterLookups, shortName(name)) {
-		return Lookup{}, &argumentError{message: fmt.Sprintf("the lookup %q is not supported yet", name)}
+	if why, refused := laterLookups[shortName(name)]; refused {
+		return Lookup{}, &argumentError{message: fmt.Sprintf("the lookup %q is not supported yet", name), hint: why}
 	}
 	return Lookup{}, &argumentError{message: fmt.Sprintf("there is no lookup %q", name), hint: diag.DidYouMean(shortName(name), mapKeys(lookups))}
 }

@@ -107,5 +107,8 @@ func (e *Environment) Filters() []string { return slices.Sorted(maps.Keys(e.filt
 // Tests lists the names of the tests, sorted.
 func (e *Environment) Tests() []string { return slices.Sorted(maps.Keys(e.tests)) }
 
+// Lookups lists the names of the lookups, sorted.
+func (e *Environment) Lookups() []string { return slices.Sorted(maps.Keys(e.lookups)) }
+
 // Functions lists the names of the functions, sorted.
 func (e *Environment) Functions() []string { return slices.Sorted(maps.Keys(e.functions)) }

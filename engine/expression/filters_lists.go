@@ -443,8 +443,8 @@ func (e *Environment) knows(what string, known map[string]*Definition, name any)
 	if !ok || known[shortName(text)] != nil || known[text] != nil {
 		return nil
 	}
-	if slices.Contains(later[what], shortName(text)) {
-		return &argumentError{message: fmt.Sprintf("the %s %q is not supported yet", what, text)}
+	if why, refused := later[what][shortName(text)]; refused {
+		return &argumentError{message: fmt.Sprintf("the %s %q is not supported yet", what, text), hint: why}
 	}
 	return &argumentError{
 		message: fmt.Sprintf("there is no %s %q", what, text),

@@ -253,8 +253,8 @@ func (l *lowering) define(what string, s *site, known map[string]*Definition, ar
 	if !ok {
 		definition, ok = known[s.name]
 	}
-	if !ok && slices.Contains(later[what], shortName(s.name)) {
-		panic(&syntaxError{start: s.start, end: s.start + len(s.name), message: fmt.Sprintf("the %s %q is not supported yet", what, s.name)})
+	if why, refused := later[what][shortName(s.name)]; !ok && refused {
+		panic(&syntaxError{start: s.start, end: s.start + len(s.name), message: fmt.Sprintf("the %s %q is not supported yet", what, s.name), hint: why})
 	}
 	if !ok {
 		panic(&syntaxError{

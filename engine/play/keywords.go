@@ -2,7 +2,6 @@ package play
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/syntax"
@@ -57,8 +56,8 @@ func (l *loader) checkKeywords(f *syntax.Fields, what string, known, later []str
 		case slices.Contains(known, name):
 		case slices.Contains(later, name) || slices.Contains(everywhereLater, name):
 			l.refuse(key, name)
-		case strings.HasPrefix(name, "with_") && slices.Contains(loopsLater, name):
-			l.notYet(key.Range, "%s", name)
+		case slices.Contains(loopsLater, name):
+			l.refuse(key, name)
 		default:
 			l.add(key.Errorf("%s has no keyword %s", what, name).WithHint(diag.DidYouMean(name, known)))
 		}
@@ -83,6 +82,8 @@ func (l *loader) checkIncluding(f *syntax.Fields, what string, known []string, h
 
 // instead says what to do in the place of a keyword that is refused.
 var instead = map[string]string{
+	"with_url":         "expressions contact nobody; use uri and loop over what it registers",
+	"with_config":      "it is for settings of Ansible's own",
 	"debugger":         "rbdplay has no debugger; look at values with debug, or run the task with -vv",
 	"validate_argspec": "a role's arguments are held against its meta/argument_specs.yml; plays have none",
 }

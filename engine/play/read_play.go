@@ -120,18 +120,22 @@ func (l *loader) gathering(f *syntax.Fields, p *Play, around surroundings) {
 	l.checkArguments(&Task{Spec: spec, Args: p.Gathering}, p.Gathering.given)
 }
 
+var strategies = []string{"linear", string(Free), string(HostPinned)}
+
+const noDebugStrategy = "there is no debugger, so no strategy debug"
+
 func (l *loader) strategy(n *syntax.Node) Strategy {
 	text, ok := l.literalText(n, "strategy")
 	if !ok {
 		return Linear
 	}
-	known := []string{"linear", "free", "host_pinned"}
+	known := strategies
 	switch name := strings.TrimPrefix(text, "ansible.builtin."); name {
 	case "linear":
 	case string(Free), string(HostPinned):
 		return Strategy(name)
 	case "debug":
-		l.add(n.Errorf("there is no debugger, so no strategy debug").WithHint("use linear"))
+		l.add(n.Errorf("%s", noDebugStrategy).WithHint("use linear"))
 	default:
 		l.add(n.Errorf("there is no strategy %s; it is one of %s", text, strings.Join(known, ", ")).WithHint(diag.DidYouMean(text, known)))
 	}

@@ -83,7 +83,12 @@ func start(at diag.Range) diag.Range {
 }
 
 // The tasks of the language itself, which no module carries out.
-var languageActions = []string{"import_tasks", "include_tasks", "import_role", "include_role", "meta", "import_playbook", "include"}
+var languageActions = []string{"import_tasks", "include_tasks", "import_role", "include_role", "meta", "import_playbook", goneAction}
+
+// goneAction is one that Ansible had.
+const goneAction = "include"
+
+func isGone(name string) bool { return name == goneAction }
 
 func languageAction(name string) (string, bool) {
 	for _, prefix := range []string{"ansible.builtin.", "ansible.legacy."} {
@@ -509,7 +514,7 @@ func (l *loader) languageTask(name string, a action, f *syntax.Fields, around su
 		return l.includeRole(a, f, around)
 	case "import_playbook":
 		l.add(a.key.Errorf("import_playbook stands between plays, not among tasks"))
-	case "include":
+	case goneAction:
 		l.add(a.key.Errorf("include is no longer part of Ansible").WithHint("write include_tasks or import_tasks"))
 	}
 	return nil

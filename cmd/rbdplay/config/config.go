@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -146,6 +147,21 @@ var changesNothing = map[string][]string{
 	"diff_context":            {"3"},
 	"diff_always":             {"false", "no", "0"},
 	"executable":              {"/bin/sh"},
+}
+
+// Obeyed are the names in ansible.cfg of the settings that count.
+func Obeyed() []string {
+	var names []string
+	for _, s := range settings {
+		names = append(names, s.name)
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// Harmless are the names of the settings that change nothing here, and those that
+// may only say what is done anyhow, with the values that do.
+func Harmless() (names []string, fixed map[string][]string) {
+	return slices.Sorted(slices.Values(harmless)), maps.Clone(changesNothing)
 }
 
 // Load reads the configuration. environ is as of os.Environ; a file that cannot

@@ -44,30 +44,41 @@ type entry struct {
 	sent     *agent.Sent
 }
 
-// follow notes for each task of steps the one that comes next if all goes well, the
-// last one's being after. It gives the first.
-func follow(next map[*play.Task]*play.Task, steps []play.Step, after *play.Task) *play.Task {
+// order knows which task comes after each, if all goes well.
+type order struct {
+	next map[*play.Task]*play.Task
+	uses map[string]bool // of roles, see play.Role.Use
+}
+
+// orderOf is that of the play's tasks. Handlers are not in it, and what includes
+// bring is added then.
+func orderOf(p *play.Play) *order {
+	o := &order{map[*play.Task]*play.Task{}, map[string]bool{}}
+	for _, stage := range slices.Backward(p.Stages) {
+		o.add(stage.Steps, nil)
+	}
+	return o
+}
+
+// add notes steps, the last one's next being after, and gives the first. Nothing
+// comes after the end of a role that is used again: whether it is depends on it.
+func (o *order) add(steps []play.Step, after *play.Task) *play.Task {
 	for _, step := range slices.Backward(steps) {
 		switch step := step.(type) {
 		case *play.Task:
-			next[step], after = after, step
+			o.next[step], after = after, step
 		case *play.Block:
-			tail := follow(next, step.Always, after)
-			follow(next, step.Rescue, tail)
-			after = follow(next, step.Steps, tail)
+			tail := o.add(step.Always, after)
+			o.add(step.Rescue, tail)
+			after = o.add(step.Steps, tail)
+		case *play.RoleEnd:
+			if o.uses[step.Role.Use] {
+				after = nil
+			}
+			o.uses[step.Role.Use] = true
 		}
 	}
 	return after
-}
-
-// following are the tasks of the play and what comes after each. Handlers are not in
-// it, and what includes bring is added then.
-func following(p *play.Play) map[*play.Task]*play.Task {
-	next := map[*play.Task]*play.Task{}
-	for _, stage := range p.Stages {
-		follow(next, stage.Steps, nil)
-	}
-	return next
 }
 
 // pipelines reports whether a host may be sent tasks ahead: nobody asks or looks
@@ -218,7 +229,7 @@ func (x *execution) sendAhead(ctx context.Context, h *host, sender agent.Sender,
 
 // nextOn is the task that the host comes to after t.
 func (p *playRun) nextOn(h *host, t *play.Task) *play.Task {
-	for next := p.next[t]; next != nil; next = p.next[next] {
+	for next := p.order.next[t]; next != nil; next = p.order.next[next] {
 		if p.Selection.Selects(next.Tags) && len(inRole([]*host{h}, next)) > 0 {
 			return next
 		}

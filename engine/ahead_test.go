@@ -26,12 +26,12 @@ func TestLawAheadIsAsOneByOne(t *testing.T) {
 	var ahead atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		g := &playMaker{T: rt}
-		text := g.play()
+		text, role := g.play()
 		checking := rapid.Bool().Draw(rt, "check")
 		do := func(sendsAhead bool) (events []any, calls []string) {
 			l := newLab(t, "a,")
 			l.ahead = sendsAhead
-			o := engine.Options{Playbook: l.load(text, nil), Inventory: l.inv, Registry: l.registry, Connector: l, Sink: l, Check: checking}
+			o := engine.Options{Playbook: l.load(text, map[string]string{"roles/r/tasks/main.yml": role}), Inventory: l.inv, Registry: l.registry, Connector: l, Sink: l, Check: checking}
 			if _, err := engine.Run(t.Context(), o); err != nil {
 				rt.Fatal(err)
 			}
@@ -47,6 +47,7 @@ func TestLawAheadIsAsOneByOne(t *testing.T) {
 			rt.Errorf("%s\non the host: -one by one +ahead:\n%s", text, diff)
 		}
 	})
+	t.Logf("%d tasks went ahead", ahead.Load())
 	if ahead.Load() < 50 {
 		t.Errorf("only %d tasks went ahead in all: the law says little", ahead.Load())
 	}
@@ -57,20 +58,25 @@ func TestLawAheadIsAsOneByOne(t *testing.T) {
 type playMaker struct {
 	*rapid.T
 	tasks int
+	calm  bool // most tasks succeed, and have little that makes them wait
 }
 
 func (g *playMaker) pick(what string, of ...string) string {
 	return rapid.SampledFrom(of).Draw(g.T, what)
 }
 
-func (g *playMaker) play() string {
-	var b strings.Builder
-	b.WriteString("- hosts: all\n  gather_facts: false\n  vars: {late: \"{{ r0.changed | default(false) }}\", n: [1, 2]}\n  tasks:\n")
+// play gives a playbook and the tasks of its role r.
+func (g *playMaker) play() (text, role string) {
+	g.calm = rapid.Bool().Draw(g.T, "calm")
+	var b, r strings.Builder
+	g.steps(&r, "", 4, 0)
+	b.WriteString("- hosts: all\n  gather_facts: false\n  vars: {late: \"{{ r0.changed | default(false) }}\", n: [1, 2]}\n")
+	b.WriteString("  roles: " + g.pick("roles", "[]", "[r]", "[r, r]", "[r, {role: r, vars: {n: [4]}}, r]") + "\n  tasks:\n")
 	g.steps(&b, "    ", 10, 2)
 	b.WriteString("  post_tasks:\n")
 	g.steps(&b, "    ", 3, 0)
 	b.WriteString("  handlers:\n    - {name: H, command: say yes}\n    - {name: J, command: bad}\n")
-	return b.String()
+	return b.String(), r.String()
 }
 
 func (g *playMaker) steps(b *strings.Builder, indent string, most, depth int) {
@@ -88,6 +94,10 @@ func (g *playMaker) steps(b *strings.Builder, indent string, most, depth int) {
 			}
 			continue
 		}
+		if depth > 0 && rapid.IntRange(0, 8).Draw(g.T, "role") == 0 {
+			fmt.Fprintf(b, "%s- import_role: {name: r}\n", indent)
+			continue
+		}
 		g.tasks++
 		fmt.Fprintf(b, "%s- name: T%d\n", indent, g.tasks)
 		for _, line := range g.task() {
@@ -97,13 +107,18 @@ func (g *playMaker) steps(b *strings.Builder, indent string, most, depth int) {
 }
 
 func (g *playMaker) task() []string {
-	action := g.pick("action",
+	actions := []string{
 		"command: good", "command: good", "command: say yes", "command: bad",
 		"lineinfile: {path: /etc/f, line: \"{{ n | join }}\", create: true}",
 		"copy: {dest: /etc/g, content: \"{{ r1.stdout | default('none') }}\"}",
 		"file: {path: /etc/d, state: directory}", "stat: {path: /etc/f}",
 		"command: \"{{ item }}\"", "debug: {msg: \"{{ r0 is defined }} {{ now(fmt='%Y') }}\"}", "set_fact: {n: [3]}",
-		"copy: {dest: /etc/h, content: \"{{ now(fmt='%Y') }}\"}", "meta: noop", "meta: flush_handlers", "meta: end_host")
+		"copy: {dest: /etc/h, content: \"{{ now(fmt='%Y') }}\"}", "meta: noop", "meta: flush_handlers", "meta: end_host",
+	}
+	if g.calm {
+		actions = []string{"command: good", "command: say yes", "file: {path: /etc/d, state: directory}", "command: bad", "copy: {dest: /etc/g, content: \"{{ r1.stdout | default('none') }}\"}"}
+	}
+	action := g.pick("action", actions...)
 	lines := []string{action}
 	if strings.HasPrefix(action, "meta") {
 		if action == "meta: end_host" {
@@ -115,6 +130,9 @@ func (g *playMaker) task() []string {
 		lines = append(lines, "loop: "+g.pick("loop", "[good, say yes]", "[good, bad, good]", "[]", "\"{{ ['good'] if r0 is defined else ['say yes'] }}\""))
 	}
 	optional := func(name string, often int, of ...string) {
+		if g.calm {
+			often += 20
+		}
 		if rapid.IntRange(0, often).Draw(g.T, name) == 0 {
 			lines = append(lines, name+": "+g.pick(name+" value", of...))
 		}

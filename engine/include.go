@@ -105,7 +105,7 @@ func (p *playRun) include(ctx context.Context, t *play.Task, hosts []*host, resc
 			}
 		}
 		if p.apart == nil {
-			follow(p.next, g.steps, nil)
+			p.order.add(g.steps, nil)
 		}
 		p.steps(ctx, g.steps, g.hosts, rescued)
 		for i, h := range g.hosts {

@@ -24,8 +24,8 @@ type playRun struct {
 	notified map[*play.Handler]map[*host]notification
 	shown    map[*play.Exposure]bool // of roles that were included with public: yes
 	settings playSettings
-	apart    *apart                    // nil: strategy linear
-	next     map[*play.Task]*play.Task // see following
+	apart    *apart // nil: strategy linear
+	order    *order
 	meddles  bool
 	ended    bool // meta: end_play or end_batch: no further steps of the batch
 	over     bool // meta: end_play: no further batches either
@@ -87,7 +87,7 @@ func (p *playRun) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.next, p.meddles = following(p.play), meddles(p.play)
+	p.order, p.meddles = orderOf(p.play), meddles(p.play)
 	s := p.scope(p.all[0])
 	if p.settings.gather, err = p.play.GatherFacts.Or(ctx, s, true); err != nil {
 		return err

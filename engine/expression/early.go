@@ -48,7 +48,7 @@ func TooEarly(ctx context.Context, variable string) error {
 // arguments alone.
 var looksOutside = map[string]bool{
 	"now": true, "lookup": true, "query": true, "q": true,
-	"random": true, "shuffle": true, "random_mac": true, "password_hash": true, "strftime": true,
+	"random": true, "shuffle": true, "random_mac": true, "password_hash": true, "vault": true, "strftime": true,
 	"expanduser": true, "expandvars": true, "realpath": true, "relpath": true, "fileglob": true,
 	"file": true, "is_file": true, "directory": true, "is_dir": true, "link": true, "is_link": true,
 	"exists": true, "link_exists": true, "mount": true, "is_mount": true, "same_file": true, "is_same_file": true,

@@ -132,8 +132,8 @@ type surroundings struct {
 	home      location // of the playbook
 	chain     []string // the files and roles that led here, to notice a ring
 	notify    []*Notify
-	handlers  bool // handlers are read
-	private   bool // what an include brings keeps its roles' variables to itself
+	handlers  bool      // handlers are read
+	private   bool      // what an include brings keeps its roles' variables to itself
 	shows     *Exposure // where an include with public: yes puts them; nil: into the play
 }
 

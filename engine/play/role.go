@@ -16,12 +16,12 @@ import (
 type roleFiles struct {
 	tasks, vars, defaults, handlers string
 	given, params                   *scope.Vars
-	public                          bool  // the play sees its variables
-	included                        bool  // by import_role or include_role
-	once                            bool  // allow_duplicates: no
+	public                          bool   // the play sees its variables
+	included                        bool   // by import_role or include_role
+	once                            bool   // allow_duplicates: no
 	use                             string // what makes two uses the same, besides the files
-	unchecked                       bool  // its arguments are not held against its specification
-	neededBy                        *Role // the role that depends on it
+	unchecked                       bool   // its arguments are not held against its specification
+	neededBy                        *Role  // the role that depends on it
 }
 
 func (l *loader) roleFiles(o includeOptions) roleFiles {

@@ -72,7 +72,7 @@ func (o *order) add(steps []play.Step, after *play.Task) *play.Task {
 			o.add(step.Rescue, tail)
 			after = o.add(step.Steps, tail)
 		case *play.RoleEnd:
-			if o.uses[step.Role.Use] {
+			if o.uses[step.Role.Use] && !step.Role.Again {
 				after = nil
 			}
 			o.uses[step.Role.Use] = true

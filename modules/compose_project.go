@@ -292,11 +292,19 @@ func waitForDocker(ctx context.Context, host sys.Reader, attempt int) error {
 // descriptors, so that they may exist in check mode only; with the folder and the
 // name given the hashes are those of a real call.
 func (p *composeProject) hashes(ctx context.Context, host sys.Reader) ([]wantedService, error) {
-	out, err := p.askCompose(ctx, host, "config", "--hash", "*")
-	if err != nil {
-		return nil, err
+	ask := func() ([]wantedService, error) {
+		out, err := p.askCompose(ctx, host, "config", "--hash", "*")
+		if err != nil {
+			return nil, err
+		}
+		return parseHashes(out)
 	}
-	return parseHashes(out)
+	key, err := p.inputs(ctx, host)
+	if err != nil || key == "" {
+		return ask() // which says what is wrong, if anything is
+	}
+	all, err := sys.Recall(ctx, key, ask)
+	return slices.Clone(all), err // wanted takes services out of it
 }
 
 func (p *composeProject) askCompose(ctx context.Context, host sys.Reader, args ...string) ([]byte, error) {

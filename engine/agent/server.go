@@ -95,6 +95,7 @@ type server struct {
 	streams   uint64
 	running   string
 	shadow    sys.Host
+	memory    sys.Memory
 }
 
 // call is a task or a look at files, until its End is sent.
@@ -302,7 +303,7 @@ func (s *server) mayBegin(c *call) bool {
 
 // run does a task, item after item.
 func (s *server) run(c *call) error {
-	ctx := sys.WithEnvironment(c.ctx, c.task.Environment)
+	ctx := sys.WithMemory(sys.WithEnvironment(c.ctx, c.task.Environment), &s.memory)
 	spec, ok := s.Registry.Find(c.task.Module)
 	if !ok || spec.Place != modules.OnHost {
 		return fmt.Errorf("the agent has no module %s", c.task.Module)

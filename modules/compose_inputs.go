@@ -8,6 +8,8 @@ import (
 	"io"
 	"path"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -52,7 +54,10 @@ func (p *composeProject) inputs(ctx context.Context, host sys.Reader) (string, e
 	if err != nil {
 		return "", err
 	}
-	sum.Write(images)
+	// docker sorts by age only; images of the same age come in any order.
+	for _, image := range slices.Sorted(strings.Lines(string(images))) {
+		io.WriteString(sum, image) //nolint:errcheck // a hash takes everything
+	}
 	return "compose hashes " + hex.EncodeToString(sum.Sum(nil)), nil
 }
 

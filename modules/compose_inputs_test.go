@@ -14,7 +14,7 @@ import (
 func TestComposeHashesAreRemembered(t *testing.T) {
 	h := newCompose(t)
 	h.WriteFile("/usr/bin/docker-compose", "python", 0o755)
-	images := "rbd-dns 3.6 sha256:1\n"
+	images := "rbd-dns 3.6 sha256:1\nrbd-lb 3.6 sha256:3\n"
 	h.State.Probes["docker images -a --no-trunc --digests --format {{.Repository}} {{.Tag}} {{.Digest}} {{.ID}}"] = func(systest.Call) sys.Result {
 		return sys.Result{Stdout: []byte(images)}
 	}
@@ -36,6 +36,7 @@ func TestComposeHashesAreRemembered(t *testing.T) {
 	}{
 		{"the first time", func() {}, 1},
 		{"the same again", func() {}, 0},
+		{"the images in another order", func() { images = "rbd-lb 3.6 sha256:3\nrbd-dns 3.6 sha256:1\n" }, 0},
 		{"another file", func() { h.WriteFile("/opt/rainbond/compose/lb.yaml", "lb=b ", 0o644) }, 1},
 		{"an image was pulled", func() { images = "rbd-dns 3.6 sha256:2\n" }, 1},
 		{"a file of variables", func() { h.WriteFile("/opt/rainbond/compose/.env", "A=b", 0o644) }, 1},

@@ -2,6 +2,8 @@ package modules
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/rbdplay/rbdplay/engine/change"
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -24,6 +26,24 @@ func happening(target, field string, do func(ctx context.Context, host sys.Host,
 	return act{
 		changes: []change.Change{{Target: target, Action: change.Run, Field: field}},
 		do:      do,
+	}
+}
+
+// together makes one step of two: once the first is done the second is done as well,
+// also when ctx ends between them. For two effects of which the first alone would lead
+// a later run elsewhere.
+func together(first, second Step) Step {
+	return act{
+		changes: slices.Concat(first.Changes(), second.Changes()),
+		do: func(ctx context.Context, host sys.Host, result Result) error {
+			if err := first.Do(ctx, host, result); err != nil {
+				return err
+			}
+			if err := second.Do(context.WithoutCancel(ctx), host, result); err != nil {
+				return fmt.Errorf("%s of %s was done, but: %w", first.Changes()[0].Action, first.Changes()[0].Target, err)
+			}
+			return nil
+		},
 	}
 }
 

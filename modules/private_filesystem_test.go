@@ -1,12 +1,14 @@
 package modules_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
@@ -215,4 +217,38 @@ func TestFilesystemRefuses(t *testing.T) {
 	wantFailure(t, run(t, sys.NewReal(), "filesystem", there), "there is no device /dev/nosuch")
 	wantStatus(t, run(t, sys.NewReal(), "filesystem", map[string]any{"dev": "/dev/nosuch", "state": "absent"}), modules.OK)
 	wantFailure(t, run(t, sys.NewReal(), "filesystem", map[string]any{"dev": "/dev/null", "fstype": "ext4"}), "neither a block device nor an image")
+}
+
+// TestFilesystemIsLeftToFinish cancels the task while mkfs works.
+func TestFilesystemIsLeftToFinish(t *testing.T) {
+	needPrograms(t, "blkid", "mkswap")
+	at, beside := image(t, 8<<20), t.TempDir()
+	real, err := exec.LookPath("mkswap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := fmt.Sprintf("#!/bin/sh\ncase $1 in -V) exit;; esac\ntouch %[1]s/began; until test -e %[1]s/go; do sleep 0.05; done; exec %[2]s \"$@\"\n", beside, real)
+	if err := os.WriteFile(filepath.Join(beside, "mkswap"), []byte(slow), 0o755); err != nil { // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", beside+":"+os.Getenv("PATH"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan modules.Outcome, 1)
+	args := map[string]any{"dev": at, "fstype": "swap"}
+	m := decoded(t, "filesystem", args)
+	go func() { ended <- modules.Run(ctx, m, sys.NewReal(), modules.Emit{}) }()
+	for {
+		if _, err := os.Stat(beside + "/began"); err == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	cancel()
+	if err := os.WriteFile(beside+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := <-ended
+	wantFailure(t, out, "context canceled; already done: create filesystem "+at)
+	wantStatus(t, run(t, sys.NewReal(), "filesystem", args), modules.OK)
+	wantFailure(t, modules.Run(ctx, m, sys.NewReal(), modules.Emit{}), "context canceled")
 }

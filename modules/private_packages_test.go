@@ -110,8 +110,33 @@ printf 'Package: dpkg\nStatus: install ok installed\nMaintainer: Nobody <nobody@
 	} {
 		step.do(t, "apt", "/srv", "/etc/apt", "/var/lib/apt")
 	}
+	waitsForLock(t, "apt", name("rbdextra"), "/var/lib/dpkg/lock-frontend")
+	wantForeseenFiles(t, repository)
 	shell(t, "echo 'deb [trusted=yes] http://127.0.0.1:1/broken ./' >> /etc/apt/sources.list")
 	wantFailure(t, run(t, sys.NewReal(), "apt", map[string]any{"update_cache": true}), "127.0.0.1:1/broken")
+}
+
+// wantForeseenFiles: of a package whose archive is at hand and that runs no scripts,
+// a check knows which files it brings and which not; of one with scripts it does not.
+func wantForeseenFiles(t *testing.T, repository string) {
+	t.Helper()
+	shell(t, `mkdir -p /tmp/scripted; cd /tmp/scripted; dpkg-deb -R `+repository+`/rbdextra_1.0_all.deb p
+sed -i 's/^Package: .*/Package: rbdscripted/' p/DEBIAN/control; rm -r p/srv; printf '#!/bin/sh\n' > p/DEBIAN/postinst; chmod 755 p/DEBIAN/postinst
+dpkg-deb -b p `+repository+`/rbdscripted_1.0_all.deb; cd `+repository+`; rm -r /tmp/scripted; dpkg-scanpackages -m . > Packages 2>/dev/null; apt-get update`)
+	for _, test := range []struct {
+		name, path string
+		status     modules.Status
+	}{
+		{"rbdapp", "/etc/rbdapp", modules.Changed},
+		{"rbdapp", "/srv/rbd/rbdapp", modules.Deferred},
+		{"rbdscripted", "/etc/rbdapp", modules.Deferred},
+	} {
+		shadow := sys.NewShadow(sys.NewReal())
+		wantStatus(t, run(t, shadow, "apt", map[string]any{"name": test.name}), modules.Changed)
+		if out := run(t, shadow, "file", map[string]any{"path": test.path, "state": "touch"}); out.Status != test.status {
+			t.Errorf("after %s, %s: %s %s, want %s", test.name, test.path, out.Status, out.Message, test.status)
+		}
+	}
 }
 
 // makeDeb makes a package with one file.

@@ -246,7 +246,12 @@ func (p *userPlan) add(ctx context.Context, host sys.Reader) error {
 	if err := p.homeParent(ctx, host); err != nil {
 		return err
 	}
-	p.step(p.creation(groups), func(ctx context.Context, w sys.UserWriter) error { return w.AddUser(ctx, made) })
+	step := usersStep(p.creation(groups), func(ctx context.Context, w sys.UserWriter) error { return w.AddUser(ctx, made) })
+	if len(p.steps) > 0 {
+		// The group of the user's name: a later run would take it for another's.
+		step = together(p.steps[0], step)
+	}
+	p.steps = []Step{step}
 	p.told(groups)
 	return nil
 }

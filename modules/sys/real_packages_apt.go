@@ -292,6 +292,9 @@ func (a *apt) apply(ctx context.Context, requests []PackageRequest, options Pack
 	if err := a.run(ctx, slices.Concat(install, []string{"--download-only", "--"}, words)); err != nil {
 		return err
 	}
+	if err := awaitUnlocked(ctx, aptLocks, lockPatience); err != nil {
+		return err // from here on nothing calls it off
+	}
 	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 	defer cancel()
 	return a.run(whole, slices.Concat(install, []string{"--"}, words))

@@ -306,6 +306,9 @@ func (d *dnf) resolve(ctx context.Context, requests []PackageRequest, options Pa
 
 func (d *dnf) planned(r Result, requests []PackageRequest, state map[string]Package) ([]PackageChange, error) {
 	all := string(r.Stdout) + string(r.Stderr)
+	if m := dnfExcluded.FindStringSubmatch(all); m != nil {
+		return nil, fmt.Errorf("package %s is excluded by the configuration of %s (exclude, versionlock), so that it cannot be changed", m[1], d.program)
+	}
 	if m := dnfNoPackage.FindStringSubmatch(all); m != nil {
 		if strings.Contains(all, "Failed to download metadata") || strings.Contains(all, "[Errno") {
 			return nil, dnfFailure(d.program, r) // a repository that was not seen may have it
@@ -326,6 +329,8 @@ func (d *dnf) planned(r Result, requests []PackageRequest, state map[string]Pack
 	}
 	return nil, nil
 }
+
+var dnfExcluded = regexp.MustCompile(`(?m)^All matches were filtered out by exclude filtering for argument: (\S+)`)
 
 var dnfNoPackage = regexp.MustCompile(`(?m)^(?:\s*No package (\S+) available\.?|\s*No match for argument: (\S+)|\s*Error: Unable to find a match: (\S+))`)
 
@@ -436,6 +441,9 @@ func (d *dnf) apply(ctx context.Context, requests []PackageRequest, options Pack
 				return err
 			}
 		}
+		if err := awaitUnlocked(ctx, rpmLocks, lockPatience); err != nil {
+			return err // from here on nothing calls it off
+		}
 		whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionTimeout)
 		err := d.change(whole, slices.Concat(args, w.args))
 		cancel()
@@ -457,13 +465,15 @@ func (d *dnf) change(ctx context.Context, args []string) error {
 	return nil
 }
 
+var rpmLocks = []string{"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}
+
 // locked runs dnf so that it does not wait for ever for another one, but tries
 // again for as long as lockPatience.
 func (d *dnf) locked(ctx context.Context, args []string, timeout time.Duration) (Result, error) {
 	deadline := time.Now().Add(lockPatience)
 	args = slices.Concat(args[:1], []string{"--setopt=exit_on_lock=1"}, args[1:])
 	for {
-		if err := awaitUnlocked(ctx, []string{"/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"}, time.Until(deadline)); err != nil {
+		if err := awaitUnlocked(ctx, rpmLocks, time.Until(deadline)); err != nil {
 			return Result{}, err
 		}
 		r, err := d.commands.Run(ctx, Command{Args: args, Env: []string{"LC_ALL=C.UTF-8"}, Timeout: timeout})
@@ -475,15 +485,18 @@ func (d *dnf) locked(ctx context.Context, args []string, timeout time.Duration) 
 		}
 		select {
 		case <-ctx.Done():
-			return r, ctx.Err()
+			return r, fmt.Errorf("waiting for another process that uses %s (%s): %w", d.program, said(r), ctx.Err())
 		case <-time.After(time.Second):
 		}
 	}
 }
 
+// dnfLocked is dnf's exit code for a lock that another process has.
+const dnfLocked = 200
+
 func lockedOut(r Result) bool {
 	text := string(r.Stdout) + string(r.Stderr)
-	return strings.Contains(text, "exit_on_lock") || strings.Contains(text, "currently holding the yum lock")
+	return r.Code == dnfLocked || strings.Contains(text, "exit_on_lock") || strings.Contains(text, "currently holding the yum lock")
 }
 
 func (d *dnf) updateCache(ctx context.Context) error {

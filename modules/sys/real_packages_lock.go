@@ -27,7 +27,7 @@ func awaitUnlocked(ctx context.Context, locks []string, patience time.Duration) 
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("waiting for %s, which is held by %s: %w", lock, processName(holder), ctx.Err())
 		case <-time.After(300 * time.Millisecond):
 		}
 	}

@@ -481,6 +481,11 @@ func TestLockedDatabase(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), filepath.Base(os.Args[0])[:8]) {
 		t.Errorf("error %v", err)
 	}
+	called, callOff := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer callOff()
+	if err := awaitUnlocked(called, []string{lock}, time.Hour); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), lock+", which is held by ") {
+		t.Errorf("called off while waiting: %v", err)
+	}
 	time.AfterFunc(100*time.Millisecond, cancel)
 	if err := awaitUnlocked(t.Context(), []string{lock}, time.Minute); err != nil {
 		t.Errorf("the holder ended: %v", err)

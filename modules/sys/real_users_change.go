@@ -10,8 +10,19 @@ import (
 	"time"
 )
 
+// uncut is for a change of several programs, or of several files by one: half of it
+// would be neither the old state nor the new one. It begins only while ctx lasts, and
+// is then not cut off.
+func uncut(ctx context.Context) (context.Context, error) {
+	return context.WithoutCancel(ctx), ctx.Err()
+}
+
 // AddUser calls useradd, then chpasswd for the password.
 func (u *realUsers) AddUser(ctx context.Context, a NewAccount) error {
+	ctx, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
 	args := []string{"useradd", "-u", strconv.Itoa(a.UID), "-g", strconv.Itoa(a.GID), "-N"}
 	flag := func(when bool, words ...string) {
 		if when {
@@ -72,6 +83,10 @@ func (*realUsers) MakeHome(ctx context.Context, user User, skeleton string) erro
 
 // ChangeUser calls usermod, chage and chpasswd for what is to change.
 func (u *realUsers) ChangeUser(ctx context.Context, name string, to AccountChange) error {
+	ctx, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
 	if args := usermodArgs(to); len(args) > 0 {
 		if err := accountProgram(ctx, "", append(append([]string{"usermod"}, args...), "--", name)...); err != nil {
 			return fmt.Errorf("changing user %s: %w", name, err)
@@ -176,8 +191,12 @@ func (u *realUsers) RemoveGroup(ctx context.Context, name string) error {
 }
 
 // accountProgram runs one of shadow's programs. They wait for /etc/.pwd.lock
-// themselves, and replace a file whole.
+// themselves, and change several files, of which they replace each one whole.
 func accountProgram(ctx context.Context, stdin string, args ...string) error {
+	ctx, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
 	r, err := newRealCommands().Run(ctx, Command{
 		Args: args, Env: []string{"LC_ALL=C.UTF-8"}, Stdin: strings.NewReader(stdin), Timeout: 5 * time.Minute,
 	})

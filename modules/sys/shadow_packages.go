@@ -190,10 +190,41 @@ func (p *shadowPackages) Apply(ctx context.Context, requests []PackageRequest, o
 	}
 	p.sh.network.stirred("change of packages")
 	if fresh := reasonFor(requests, changes); fresh != "" {
-		p.sh.files.brings(fresh)
+		if err := p.brought(ctx, fresh, changes); err != nil {
+			return err
+		}
 		p.sh.units.brought(fresh, options.UnitsDisabled)
 	}
 	return nil
+}
+
+// broughtFiles is the part of a host beneath that may know what packages would bring.
+type broughtFiles interface {
+	filesBrought(ctx context.Context, changes []PackageChange) (paths []string, known bool, err error)
+}
+
+// brought tells of the files that new packages would bring: exactly those where that
+// is known, else anything where packages bring files.
+func (p *shadowPackages) brought(ctx context.Context, reason string, changes []PackageChange) error {
+	fresh := slices.DeleteFunc(slices.Clone(changes), func(c PackageChange) bool { return c.From != "" })
+	paths, known, err := p.filesBrought(ctx, fresh)
+	if err != nil {
+		return fmt.Errorf("find the files of the new packages: %w", err)
+	}
+	if known {
+		p.sh.files.doubt(doubt{reason: reason, paths: paths})
+	} else {
+		p.sh.files.brings(reason)
+	}
+	return nil
+}
+
+// filesBrought lets a shadow lie over a shadow.
+func (p *shadowPackages) filesBrought(ctx context.Context, changes []PackageChange) (paths []string, known bool, err error) {
+	if knows, ok := p.sh.under.Packages().(broughtFiles); ok {
+		return knows.filesBrought(ctx, changes)
+	}
+	return nil, false, nil
 }
 
 // reasonFor names the packages that would be installed: those that were asked

@@ -70,6 +70,9 @@ type State struct {
 	Multicasts map[string]func() net.PacketConn
 	// Pause is called when a module waits, and does what happens meanwhile.
 	Pause func(d time.Duration)
+	// Entered, if set, is told of each operation before it is done, by the names that
+	// Broken has. It must not use the host.
+	Entered func(operation string)
 	// Broken makes operations fail, by facility and method: "packages.Query",
 	// "units.Start", "mounts.List", "users.User", "probe", "system", ….
 	Broken map[string]error
@@ -190,6 +193,9 @@ func (h *Host) Calls() []Call {
 // enter begins an operation, which leave ends; err says that it fails.
 func (h *Host) enter(ctx context.Context, operation string) error {
 	h.mu.Lock()
+	if h.State.Entered != nil {
+		h.State.Entered(operation)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

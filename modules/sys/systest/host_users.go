@@ -61,9 +61,18 @@ func (u users) edit(ctx context.Context, operation string, edit func(*sys.Accoun
 	return nil
 }
 
+// uncut is as for the programs of a real host: what has begun is done to its end.
+func uncut(ctx context.Context) (context.Context, error) {
+	return context.WithoutCancel(ctx), ctx.Err()
+}
+
 // AddUser makes the home too; there is no skeleton.
 func (u users) AddUser(ctx context.Context, a sys.NewAccount) error {
-	err := u.edit(ctx, "AddUser", func(all *sys.Accounts) error { return all.Add(a) })
+	ctx, err := uncut(ctx)
+	if err != nil {
+		return err
+	}
+	err = u.edit(ctx, "AddUser", func(all *sys.Accounts) error { return all.Add(a) })
 	if err != nil || !a.CreateHome {
 		return err
 	}
@@ -85,6 +94,7 @@ func (u users) ChangeUser(ctx context.Context, name string, to sys.AccountChange
 	if err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx)
 	err = u.edit(ctx, "ChangeUser", func(all *sys.Accounts) error { return all.Change(name, to) })
 	if err != nil || to.Home == nil || !to.MoveHome {
 		return err
@@ -97,6 +107,7 @@ func (u users) RemoveUser(ctx context.Context, name string, home, _ bool) error 
 	if err != nil {
 		return err
 	}
+	ctx = context.WithoutCancel(ctx)
 	err = u.edit(ctx, "RemoveUser", func(all *sys.Accounts) error { return all.Remove(name) })
 	if err != nil || !home {
 		return err

@@ -111,22 +111,31 @@ func (f *shadowFiles) Content(ctx context.Context, path string) (Content, error)
 	})
 }
 
-// Space is that of the host beneath less what was written.
+// Space is that of the host beneath less what was written. The host beneath is asked
+// without the tree held: a dead mount, which answers only when ctx ends, must not keep
+// others waiting.
 func (f *shadowFiles) Space(ctx context.Context, path string) (Space, error) {
-	return ask(ctx, f, "statfs", path, true, func(p *place) (Space, error) {
+	type question struct {
+		origin string
+		spent  usage
+	}
+	q, err := ask(ctx, f, "statfs", path, true, func(p *place) (question, error) {
 		dev := p.info.Dev
 		for p.node.origin == "" {
 			if p.mount != nil {
-				return Space{}, &UnknownError{What: "the space at " + path, Because: "a file system would be mounted at " + p.path()}
+				return question{}, &UnknownError{What: "the space at " + path, Because: "a file system would be mounted at " + p.path()}
 			}
 			p = p.up
 		}
-		space, err := f.under().Space(ctx, p.node.origin)
-		spent := f.spent[dev]
-		space.Free = less(space.Free, spent.bytes, space.Total)
-		space.FreeInodes = less(space.FreeInodes, spent.inodes, 1<<63)
-		return space, err
+		return question{p.node.origin, f.spent[dev]}, nil
 	})
+	if err != nil {
+		return Space{}, err
+	}
+	space, err := f.under().Space(ctx, q.origin)
+	space.Free = less(space.Free, q.spent.bytes, space.Total)
+	space.FreeInodes = less(space.FreeInodes, q.spent.inodes, 1<<63)
+	return space, wrapPath("statfs", path, err)
 }
 
 // less takes spent, which may be negative, from free.

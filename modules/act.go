@@ -40,7 +40,8 @@ func together(first, second Step) Step {
 				return err
 			}
 			if err := second.Do(context.WithoutCancel(ctx), host, result); err != nil {
-				return fmt.Errorf("%s of %s was done, but: %w", first.Changes()[0].Action, first.Changes()[0].Target, err)
+				c := first.Changes()[0]
+				return fmt.Errorf("%w; already done: %s %s %s", err, c.Action, c.Target, c.Field)
 			}
 			return nil
 		},

@@ -1,4 +1,4 @@
-package sys
+package modules_test
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
 // TestAccountProgramsAreLeftToFinish cancels while useradd works: it and the programs
@@ -23,9 +25,9 @@ func TestAccountProgramsAreLeftToFinish(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	users := NewReal().Change().Users()
+	users := sys.NewReal().Change().Users()
 	go func() {
-		ended <- users.AddUser(ctx, NewAccount{Account: Account{User: User{Name: "x"}, Password: "$6$x", Expires: -1, MaxAge: -1, MinAge: -1}})
+		ended <- users.AddUser(ctx, sys.NewAccount{Account: sys.Account{User: sys.User{Name: "x"}, Password: "$6$x", Expires: -1, MaxAge: -1, MinAge: -1}})
 	}()
 	for !isThere(t, dir+"/began") {
 		time.Sleep(5 * time.Millisecond)
@@ -40,7 +42,7 @@ func TestAccountProgramsAreLeftToFinish(t *testing.T) {
 	if !isThere(t, dir+"/added") || !isThere(t, dir+"/password") {
 		t.Error("the user was not added whole")
 	}
-	if err := users.AddUser(ctx, NewAccount{}); err == nil {
+	if err := users.AddUser(ctx, sys.NewAccount{}); err == nil {
 		t.Error("a cancelled task began to add a user")
 	}
 }

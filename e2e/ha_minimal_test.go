@@ -107,8 +107,9 @@ func vipHolder(t *testing.T) string {
 }
 
 // listing describes every file below root on manage01: type, mode, owner, size,
-// time, number of links, target and content. What the writers append to is left
-// out; the times of folders too, which these change.
+// time, number of links, target and content; of those that have such also ACL,
+// attributes and holes. What the writers append to is left out; the times of folders
+// too, which these change.
 func listing(t *testing.T, root string) []string {
 	t.Helper()
 	script := `cd "$1" && export LC_ALL=C
@@ -116,6 +117,13 @@ skip='-path ./services/worker -o -path ./downloads/log -o -path ./tenant/demo -o
 { find . \( $skip \) -prune -o -type d -printf '%P d %m %U %G\0'
   find . \( $skip \) -prune -o ! -type d -printf '%P %y %m %U %G %s %T@ %n %l\0'
   find . \( $skip \) -prune -o -type f -print0 | xargs -0 sha256sum -z --
+  python3 -c '
+import os
+for name in ["tenant/attributes", "tenant/acl", "tenant/sparse", "services/registry/big.layer"]:
+    info = os.stat(name)
+    kept = sorted((n, os.getxattr(name, n).hex()) for n in os.listxattr(name) if n.startswith(("user.", "system.posix_acl")))
+    print(name, kept, "sparse" if info.st_blocks * 512 < info.st_size // 2 else "full", end="\0")
+'
 } | sort -z`
 	out := on(t, "manage01", "sh", "-c", script, "sh", root)
 	files := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")

@@ -125,6 +125,12 @@ func nodeOff(t *testing.T) {
 // installerDeletes holds that the trap is there, which the unit keeps away from.
 func installerDeletes(t *testing.T) {
 	on(t, "manage01", "test", "-e", "/grdata/lab-canary")
-	on(t, "manage01", "sh", "-c", `cd /root/rainbond-install && (./setup.sh install </dev/null >/run/said & until grep -q 'Start install' /run/said; do sleep 0.1; done; kill -HUP $!; wait)`)
-	on(t, "manage01", "sh", "-c", "! test -e /grdata")
+	on(t, "manage01", "systemd-run", "--quiet", "--unit=careless", "sh", "-c", "exec /root/rainbond-install/setup.sh install >/run/said 2>&1")
+	eventually(t, 30*time.Second, func() string {
+		return on(t, "manage01", "sh", "-c", "grep -q 'Start install' /run/said || echo it has not begun")
+	})
+	on(t, "manage01", "systemctl", "kill", "--signal=HUP", "--kill-who=main", "careless")
+	eventually(t, 30*time.Second, func() string {
+		return on(t, "manage01", "sh", "-c", "! test -e /grdata || echo /grdata is there")
+	})
 }

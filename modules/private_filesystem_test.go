@@ -223,11 +223,11 @@ func TestFilesystemRefuses(t *testing.T) {
 func TestFilesystemIsLeftToFinish(t *testing.T) {
 	needPrograms(t, "blkid", "mkswap")
 	at, beside := image(t, 8<<20), t.TempDir()
-	real, err := exec.LookPath("mkswap")
+	program, err := exec.LookPath("mkswap")
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := fmt.Sprintf("#!/bin/sh\ncase $1 in -V) exit;; esac\ntouch %[1]s/began; until test -e %[1]s/go; do sleep 0.05; done; exec %[2]s \"$@\"\n", beside, real)
+	slow := fmt.Sprintf("#!/bin/sh\ncase $1 in -V) exit;; esac\ntouch %[1]s/began; until test -e %[1]s/go; do sleep 0.05; done; exec %[2]s \"$@\"\n", beside, program)
 	if err := os.WriteFile(filepath.Join(beside, "mkswap"), []byte(slow), 0o755); err != nil { // a program
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func (*realNetwork) Multicast(ctx context.Context, protocol int, group net.IP, n
 
 // joinGroup binds the socket to the interface, for what comes and what goes.
 func joinGroup(fd int, group net.IP, at *net.Interface) error {
-	request := unix.IPMreqn{Ifindex: int32(at.Index)} //nolint:gosec // an index of an interface is small
+	request := unix.IPMreqn{Ifindex: int32(at.Index)}
 	copy(request.Multiaddr[:], group.To4())
 	for _, set := range []func() error{
 		func() error { return unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, at.Name) },

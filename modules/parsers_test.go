@@ -161,3 +161,27 @@ func TestRealpathWithin(t *testing.T) {
 		}
 	}
 }
+
+// Whatever a file of local facts holds: a fact is told, and no section has the name of
+// another's or is without keys in lower case.
+func FuzzLocalFact(f *testing.F) {
+	for _, text := range []string{`{"a": [1]}`, "[a]\nk = v\n more\n[DEFAULT]\nb: c\n", "[a]\nk\n", "k=v\n", "[a]\n[a]\n", "\t[a]\n=\n", "[]\n k=v"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if localFact("/x.fact", text) == nil && strings.TrimSpace(text) != "null" {
+			t.Errorf("%q tells nothing", text)
+		}
+		sections, err := localSections(text)
+		if err != nil {
+			return
+		}
+		for name, section := range sections {
+			for key := range section.(map[string]any) {
+				if key != strings.ToLower(key) {
+					t.Errorf("%q: the key %s of %s", text, key, name)
+				}
+			}
+		}
+	})
+}

@@ -250,9 +250,15 @@ func TestLocalFacts(t *testing.T) {
 	host.WriteFile("/f/wrong.fact", "neither\n", 0o644)
 	host.WriteFile("/f/twice.fact", "[a]\nk=1\nK=2\n", 0o644)
 	host.WriteFile("/f/other.txt", "{}", 0o644)
+	host.WriteFile("/f/program.fact", "", 0o755)
+	host.WriteFile("/f/broken.fact", "", 0o755)
+	host.State.Probes = map[string]func(systest.Call) sys.Result{
+		"/f/program.fact": systest.Says(0, `{"ran": true}`), "/f/broken.fact": systest.Says(3, "{}"),
+	}
 	want := map[string]any{
-		"json":  map[string]any{"a": []any{1.0}},
-		"ini":   map[string]any{"main": map[string]any{"key": "one\ntwo", "other": "x=y", "shared": "all"}},
+		"json":    map[string]any{"a": []any{1.0}},
+		"ini":     map[string]any{"main": map[string]any{"key": "one\ntwo", "other": "x=y", "shared": "all"}},
+		"program": map[string]any{"ran": true}, "broken": "Failure executing fact script (/f/broken.fact), rc: 3, err: ",
 		"wrong": "error loading facts as JSON or ini - please check content: /f/wrong.fact",
 		"twice": "error loading facts as JSON or ini - please check content: /f/twice.fact",
 	}

@@ -277,3 +277,28 @@ func TestLossOfAHostTellsWhatItMayHaveBegun(t *testing.T) {
 		t.Errorf("it was not said what else the host had been told to do: %q", texts)
 	}
 }
+
+// What a role does is not sent ahead across its own end: whether the next use of the
+// same role is left out depends on it.
+func TestAheadWaitsForTheEndOfARole(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"roles/once/tasks/main.yml":  "- command: good\n  when: first | default(true)\n",
+		"roles/outer/meta/main.yml":  "dependencies: [once]\n",
+		"roles/outer/tasks/main.yml": "- command: say yes\n",
+		"roles/again/meta/main.yml":  "allow_duplicates: yes\n",
+		"roles/again/tasks/main.yml": "- command: say yes\n",
+	}
+	const text = "- hosts: all\n  gather_facts: false\n  roles: [once, once, outer, outer, again, again]\n"
+	for _, sendsAhead := range []bool{false, true} {
+		l := newLab(t, "a,")
+		l.ahead = sendsAhead
+		o := engine.Options{Playbook: l.load(text, files), Inventory: l.inv, Registry: l.registry, Connector: l, Sink: l}
+		if _, err := engine.Run(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if did := l.did("a"); len(did) != 4 { // once, outer, again twice
+			t.Errorf("ahead: %v: the host did %q", sendsAhead, did)
+		}
+	}
+}

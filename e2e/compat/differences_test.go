@@ -69,6 +69,8 @@ var listedDifferences = []listed{
 	{"modules_more:one.json#", "temporary.2", other, "tempfile tells only path and state; the mode is always its owner's alone"},
 	{"modules_more:one.json#", "uri_json.0.body", other, "the same JSON, without blanks"},
 	{"modules_more:file f*a.txt.", "mode", other, "what is fetched may be secret: only its owner reads it"},
+	{"blocks:recap 7 of b.", "ok", other, "a handler with run_once runs once; Ansible runs it again for each other host that notified it"},
+	{"blocks:recap 8 of a.", "failed rescued", other, "a handler that fails in a flush and is rescued counts as rescued; Ansible counts a failure, rescues it and ends well"},
 	{"flow:one.json#*.", "false_condition", oursOnly, "as later versions of Ansible"},
 	{"flow:one.json#loop_*.results.*.", "invocation", theirsOnly, "the arguments, which may hold what belongs nowhere else"},
 	{"flow:one.json#waited_long.", "msg", other, "messages of failures say what was found at last"},

@@ -10,6 +10,7 @@ TOOL := CGO_ENABLED=0 go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 LAB := go run ./e2e/lab/cmd/lab
 FUZZTIME ?= 10s
+UNIT_PACKAGES := gcc libc6-dev dnf rpm createrepo-c xfsprogs btrfs-progs dosfstools
 
 .PHONY: help
 help: ## list the targets
@@ -28,9 +29,9 @@ test: unit compat e2e ## all tests; what this machine cannot run is said
 
 .PHONY: unit
 unit: agents ## tests that need no lab, with the race detector
-	@if ! command -v gcc >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		echo "installing gcc, which the race detector needs"
-		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends gcc libc6-dev >/dev/null
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(UNIT_PACKAGES) >/dev/null 2>&1; then
+		echo "installing gcc, which the race detector needs, and programs that modules are tested with"
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(UNIT_PACKAGES) >/dev/null
 	fi
 	if command -v gcc >/dev/null; then
 		CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /e2e$$)

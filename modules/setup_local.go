@@ -128,4 +128,3 @@ func inherit(section, defaults map[string]any) {
 		}
 	}
 }
-

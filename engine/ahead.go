@@ -155,7 +155,7 @@ func (x *execution) hand(ctx context.Context, h *host, runner agent.Runner, t ag
 	}
 	mine, err := x.takeUp(ctx, h, t)
 	if err != nil {
-		return []modules.Outcome{{Status: modules.Failed, Message: err.Error(), Result: modules.Result{}}}, nil
+		return []modules.Outcome{{Status: modules.Failed, Message: err.Error(), Result: modules.Result{}}}, nil //nolint:nilerr // the task has failed, not the host
 	}
 	if mine == nil {
 		if mine, err = sender.Begin(ctx, t, nil); err != nil {
@@ -350,7 +350,7 @@ func (p *playRun) underway(ctx context.Context, h *host) bool {
 	}
 	first := h.ahead.entries[at].sent
 	if ctx.Err() != nil && h.ahead.over == nil {
-		h.ahead.over = ctx
+		h.ahead.over = ctx //nolint:fatcontext // the same one, not one within it
 		first.Cancel()
 	}
 	if ctx.Err() == nil || first.Begun() {

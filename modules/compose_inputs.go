@@ -38,7 +38,7 @@ func (p *composeProject) inputs(ctx context.Context, host sys.Reader) (string, e
 	}
 	sum := sha256.New()
 	fmt.Fprintf(sum, "%q %q %q %q\n", program, p.folder, p.name, p.files)
-	for i, file := range append(p.files[:len(p.files):len(p.files)], path.Join(p.folder, ".env")) {
+	for i, file := range append(slices.Clip(p.files), path.Join(p.folder, ".env")) {
 		text, there, err := readWhole(ctx, host, file)
 		if err != nil {
 			return "", err
@@ -56,7 +56,7 @@ func (p *composeProject) inputs(ctx context.Context, host sys.Reader) (string, e
 	}
 	// docker sorts by age only; images of the same age come in any order.
 	for _, image := range slices.Sorted(strings.Lines(string(images))) {
-		io.WriteString(sum, image) //nolint:errcheck // a hash takes everything
+		fmt.Fprint(sum, image)
 	}
 	return "compose hashes " + hex.EncodeToString(sum.Sum(nil)), nil
 }

@@ -28,7 +28,7 @@ func scale(ctx context.Context, s *site, o options) (section, error) {
 		counts = counts[:2]
 	}
 	for _, count := range counts {
-		all, err := s.manyHosts(ctx, count, o)
+		all, err := s.manyHosts(ctx, count)
 		if err != nil {
 			return sec, err
 		}
@@ -37,7 +37,7 @@ func scale(ctx context.Context, s *site, o options) (section, error) {
 	return sec, nil
 }
 
-func (s *site) manyHosts(ctx context.Context, count int, o options) (all []series, err error) {
+func (s *site) manyHosts(ctx context.Context, count int) (all []series, err error) {
 	dir := filepath.Join(s.dir, fmt.Sprintf("scale%d", count))
 	hosts, err := startHosts(ctx, count)
 	if err != nil {

@@ -52,6 +52,16 @@ func TestFailedMoveOfTheData(t *testing.T) {
 		old.wantServing(t, "compute01")
 		power(t, cluster.Node("compute02").PowerOn)
 	})
+	t.Run("the network of a compute node is cut", func(t *testing.T) {
+		r := begin(t, arbitrated()...)
+		if !r.await(`"type":"task_start"`, `"task":"Copy the data into the volume"`) {
+			t.Fatalf("the run did not come to the copy:\n%s", r.end(t).faults())
+		}
+		power(t, cluster.Node("compute02").Cut)
+		wantFailure(t, r.end(t), 2, "the cluster serves from the old place", "compute02: ")
+		old.wantServing(t, "compute01")
+		power(t, cluster.Node("compute02").Join)
+	})
 	t.Run("a compute node cannot mount the volume after the switch", func(t *testing.T) {
 		refuseMount(t, "compute01", "/grdata")
 		o := rbdplay(t, arbitrated()...)

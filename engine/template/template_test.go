@@ -216,6 +216,8 @@ nested:
   - "{{ name }}": ["{{ n + 1 }}", plain, 0644]
 "{{ name }}_key": yes
 json: '{"a": {{ n }}}'
+written: "{{ list | to_json }}"
+line: "{{ list | to_json }}\n"
 evil: "{{ evil }}"
 gone: "{{ omit }}"
 unknown: "{{ later }}"
@@ -240,6 +242,7 @@ mixed: "x{{ 'a\\b' }}"
 		"number": 3, "text": "n=3", "list": []any{"a", "b", "c"}, "literal": []any{3, "x"}, "bool": true, "section": "[web]",
 		"block": "a 3\nb\n", "unsafe": "{{ n }}", "nested": []any{map[string]any{"web": []any{4, "plain", 420}}}, "web_key": true,
 		"json": map[string]any{"a": 3}, "evil": "{{ lookup('pipe', 'id') }}", "unknown": vars["later"], "part": vars["later"], "date": "2001-12-14", "regex": "a-1", "mixed": `xa\b`,
+		"written": `["a", "b", "c"]`, "line": "[\"a\", \"b\", \"c\"]\n",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

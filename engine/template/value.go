@@ -152,28 +152,31 @@ func (c *compiler) text(text string, at diag.Locator) *Value {
 		return &Value{constant: text, at: whole}
 	}
 	v := &Value{kind: textValue, at: whole}
-	var err error
-	bare, suffix := loneVariable(text)
-	if inner, offset, ok := single(bare); ok {
-		v.suffix = suffix
-		v.expression, err = c.env.CompileWith(inner, at.Shift(offset), expression.Settings{LiteralBackslashes: true})
-	} else {
+	err := c.lone(v, text, at)
+	if v.expression == nil && err == nil {
 		v.template, err = Compile(c.env, text, at, ForStrings())
 	}
 	c.faults.AddError(whole, err)
 	return v
 }
 
-// loneVariable takes the line break off {{ name }}: in Ansible a number or a list
-// stays one even in a block of one line (|), while text keeps the break.
-func loneVariable(text string) (bare, suffix string) {
-	bare, cut := strings.CutSuffix(text, "\n")
-	inner, opened := strings.CutPrefix(bare, "{{")
-	inner, closed := strings.CutSuffix(inner, "}}")
-	if cut && opened && closed && name.MatchString(strings.TrimSpace(inner)) {
-		return bare, "\n"
+// lone compiles a text that is exactly one {{ expression }}. A line break behind it
+// is left out of {{ name }} and of what a text filter made, as in Ansible: a number
+// or a list stays one even in a block of one line (|), while text keeps the break.
+func (c *compiler) lone(v *Value, text string, at diag.Locator) error {
+	bare, broken := strings.CutSuffix(text, "\n")
+	inner, offset, ok := single(bare)
+	if !ok {
+		return nil
 	}
-	return text, ""
+	compiled, err := c.env.CompileWith(inner, at.Shift(offset), expression.Settings{LiteralBackslashes: true})
+	if err != nil {
+		return err
+	}
+	if !broken || name.MatchString(strings.TrimSpace(bare[2:len(bare)-2])) || isTextFilter(compiled) {
+		v.expression, v.suffix = compiled, text[len(bare):]
+	}
+	return nil
 }
 
 // single recognises a text that is exactly one {{ expression }}; it then keeps
@@ -247,10 +250,14 @@ func (v *Value) Render(ctx context.Context, scope expression.Scope) (any, error)
 func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, error) {
 	if v.expression != nil {
 		value, err := v.expression.Value(ctx, scope)
-		if made, isText := value.(string); isText && !v.keepsText() {
-			return Literal(made + v.suffix), err
+		made, isText := value.(string)
+		switch {
+		case !isText:
+			return value, err
+		case isTextFilter(v.expression):
+			return made + v.suffix, err
 		}
-		return value, err
+		return Literal(made + v.suffix), err
 	}
 	text, unknown, err := v.template.render(ctx, scope)
 	if err != nil {
@@ -269,7 +276,9 @@ func (v *Value) renderText(ctx context.Context, scope expression.Scope) (any, er
 // textFilters make text that stays text, whatever it looks like.
 var textFilters = []string{"string", "to_json", "to_nice_json", "to_yaml", "to_nice_yaml"}
 
-func (v *Value) keepsText() bool { return slices.Contains(textFilters, v.expression.OutermostFilter()) }
+func isTextFilter(e *expression.Expression) bool {
+	return slices.Contains(textFilters, e.OutermostFilter())
+}
 
 // Literal is Ansible's rule for text that a template made: if it reads as a list,
 // a mapping or a boolean, it is one. Nothing is evaluated.

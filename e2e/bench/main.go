@@ -2,7 +2,7 @@
 // playbooks on the same hosts, in turn, in one run. It boots the lab, installs the
 // two peers from Debian's packages, prints what it measures as it goes and writes
 // docs/benchmarks.md. `make bench` runs it, `make bench-short` its form for every
-// day (under three minutes).
+// day.
 package main
 
 import (

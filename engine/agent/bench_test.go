@@ -3,6 +3,8 @@ package agent
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rbdplay/rbdplay/engine/change"
@@ -45,5 +47,29 @@ func BenchmarkFrames(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A loop of 100 that edits one file, from the task's frame to the last outcome.
+func BenchmarkLoopOverOneFile(b *testing.B) {
+	registry, err := modules.All()
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := newPair(b, nil, func(o *ServeOptions) { o.Registry = registry })
+	file := filepath.Join(b.TempDir(), "lines")
+	var items []map[string]any
+	for i := range 100 {
+		items = append(items, map[string]any{"path": file, "line": fmt.Sprintf("line %d", i), "create": true})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := os.RemoveAll(file); err != nil {
+			b.Fatal(err)
+		}
+		outcomes, err := p.Run(b.Context(), task("lineinfile", items...), nil)
+		if err != nil || len(outcomes) != 100 || outcomes[99].Status != modules.Changed {
+			b.Fatal(len(outcomes), err)
+		}
 	}
 }

@@ -46,7 +46,7 @@ type pair struct {
 	served            chan error
 }
 
-func newPair(t *testing.T, contents Source, change func(*ServeOptions)) *pair {
+func newPair(t testing.TB, contents Source, change func(*ServeOptions)) *pair {
 	t.Helper()
 	registry, err := fakemodules.Registry()
 	if err != nil {

@@ -1,15 +1,40 @@
 package agent
 
 import (
+	"bytes"
 	"io"
 	"sync"
 )
 
 // outbox writes messages to the other end, from any goroutine.
 type outbox struct {
-	mu  sync.Mutex
-	w   io.Writer
-	err error // of the first failed write; nothing is written after it
+	mu      sync.Mutex
+	w       io.Writer
+	err     error         // of the first failed write; nothing is written after it
+	waiting *bytes.Buffer // what goes out together; nil: everything goes at once
+}
+
+// togetherLimit bounds what waits to go out together, in bytes.
+const togetherLimit = 64 << 10
+
+// together lets what send sends, from any goroutine meanwhile, go out in few
+// writes: each is a packet, and a turn of the SSH servers that it passes.
+func (o *outbox) together(send func()) {
+	o.mu.Lock()
+	o.waiting = &bytes.Buffer{}
+	o.mu.Unlock()
+	send()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flush()
+	o.waiting = nil
+}
+
+// flush wants the lock held.
+func (o *outbox) flush() {
+	if o.err == nil && o.waiting.Len() > 0 {
+		_, o.err = o.waiting.WriteTo(o.w)
+	}
 }
 
 func (o *outbox) send(m *message) error {
@@ -30,6 +55,13 @@ func (o *outbox) write(body []byte) error {
 	if len(body) > messageLimit {
 		return writeFrames(o.w, body) // says so, and sends nothing
 	}
-	o.err = writeFrames(o.w, body)
+	if o.waiting == nil {
+		o.err = writeFrames(o.w, body)
+		return o.err
+	}
+	_ = writeFrames(o.waiting, body) // a buffer takes everything
+	if o.waiting.Len() >= togetherLimit {
+		o.flush()
+	}
 	return o.err
 }

@@ -390,17 +390,23 @@ func (l *itemLoop) run(ctx context.Context) error {
 // release tells what was held. With a failure, which says that the file is not in
 // place, no item has changed anything.
 func (l *itemLoop) release(failure error) {
-	for _, m := range l.held {
-		switch {
-		case failure == nil:
-		case m.Done != nil:
-			continue
-		case m.Outcome != nil && m.Outcome.Outcome.Status == modules.Changed:
-			m.Outcome.Outcome = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: failure.Error()}
+	l.out.together(func() {
+		for _, m := range l.held {
+			l.tellHeld(m, failure)
 		}
-		_ = l.told(m) // a lost controller ends ctx
-	}
+	})
 	l.held = nil
+}
+
+func (l *itemLoop) tellHeld(m *message, failure error) {
+	switch {
+	case failure == nil:
+	case m.Done != nil:
+		return
+	case m.Outcome != nil && m.Outcome.Outcome.Status == modules.Changed:
+		m.Outcome.Outcome = modules.Outcome{Status: modules.Failed, Result: modules.Result{}, Message: failure.Error()}
+	}
+	_ = l.told(m) // a lost controller ends ctx
 }
 
 func (l *itemLoop) item(ctx context.Context, i int, args map[string]any) modules.Outcome {

@@ -165,19 +165,10 @@ func errMountPoint(err error) error {
 
 // fill makes the file name with the content and attributes, durable if wanted.
 func (f *folder) fill(ctx context.Context, name string, content Content, a Attributes, old *oldFile, how copying) (err error) {
-	mode := uint32(0o600)
-	if a.Mode == nil {
-		mode = 0o666 // which umask and the folder's default ACL turn into what a new file is to have
-	}
-	var fd int
-	err = again(func() error {
-		fd, err = unix.Openat(f.fd(), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, mode)
-		return err
-	})
+	file, err := f.create(name, a)
 	if err != nil {
-		return fmt.Errorf("making a temporary file in %s: %w", f.path, err)
+		return err
 	}
-	file := os.NewFile(uintptr(fd), filepath.Join(f.path, name))
 	defer closing(file, &err)
 	if err := pour(ctx, file, content, how.sparse); err != nil {
 		return err
@@ -193,6 +184,23 @@ func (f *folder) fill(ctx context.Context, name string, content Content, a Attri
 	return ctx.Err()
 }
 
+// create makes an empty file that nobody else can read before it gets its mode.
+func (f *folder) create(name string, a Attributes) (*os.File, error) {
+	mode := uint32(0o600)
+	if a.Mode == nil {
+		mode = 0o666 // which umask and the folder's default ACL turn into what a new file is to have
+	}
+	var fd int
+	err := again(func() (err error) {
+		fd, err = unix.Openat(f.fd(), name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, mode)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a temporary file in %s: %w", f.path, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(f.path, name)), nil
+}
+
 const (
 	chunk    = 128 << 10 // read, hashed and written at once; ctx counts between two
 	holeSize = 4 << 10   // a block of zeros of this size becomes a hole; divides chunk
@@ -205,7 +213,7 @@ func pour(ctx context.Context, file *os.File, content Content, sparse bool) (err
 		return fmt.Errorf("opening the new content: %w", err)
 	}
 	defer closing(r, &err)
-	sum, buffer, size := sha256.New(), make([]byte, chunk), int64(0)
+	sum, buffer, size := sha256.New(), make([]byte, min(chunk, content.Size()+1)), int64(0)
 	for ended := false; !ended; {
 		if err := ctx.Err(); err != nil {
 			return err

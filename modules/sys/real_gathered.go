@@ -26,9 +26,21 @@ type Gathered struct {
 
 // pendingFile is a file that was written and is not in place.
 type pendingFile struct {
-	path, base, temporary string
-	folder                *folder
-	replaces              *FileInfo // nil: nothing
+	path, base string
+	folder     *folder
+	replaces   *FileInfo      // nil: nothing
+	now        *temporaryFile // nil: nothing was written yet
+	// spare is what was written before now, to be written over: to make a file and
+	// remove one costs more than all else that a small edit does.
+	spare *temporaryFile
+}
+
+// temporaryFile is open, so that what is written reaches it whatever its name has
+// come to mean.
+type temporaryFile struct {
+	*os.File
+
+	name string
 }
 
 // Gather begins to gather. committed is called whenever what was gathered has been
@@ -52,19 +64,21 @@ func (g *Gathered) Commit(ctx context.Context) error {
 
 func (p *pendingFile) commit(ctx context.Context) (err error) {
 	defer closing(p.folder, &err)
-	err = ctx.Err()
+	err = errors.Join(ctx.Err(), p.discard(p.spare))
 	if err == nil {
 		err = p.place()
 	}
 	if err != nil {
-		err = errors.Join(err, p.discard())
+		err = errors.Join(err, p.discard(p.now))
+	} else {
+		err = p.now.Close()
 	}
 	return wrapPath("write", p.path, err)
 }
 
 func (p *pendingFile) place() error {
-	if err := p.syncContent(); err != nil {
-		return err
+	if err := p.now.Sync(); err != nil {
+		return fmt.Errorf("making the content durable: %w", errors.Unwrap(err))
 	}
 	now, err := p.folder.infoOf(p.base)
 	if err != nil {
@@ -73,7 +87,7 @@ func (p *pendingFile) place() error {
 	if !untouched(now, p.replaces) {
 		return errors.New("was changed by something else in the meantime; it stays as that left it, run the task again")
 	}
-	if err := again(func() error { return unix.Renameat(p.folder.fd(), p.temporary, p.folder.fd(), p.base) }); err != nil {
+	if err := again(func() error { return unix.Renameat(p.folder.fd(), p.now.name, p.folder.fd(), p.base) }); err != nil {
 		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EXDEV) {
 			return errMountPoint(err)
 		}
@@ -82,25 +96,17 @@ func (p *pendingFile) place() error {
 	return p.folder.sync()
 }
 
-func (p *pendingFile) syncContent() (err error) {
-	file, err := os.OpenFile(p.folder.child(p.temporary), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return fmt.Errorf("opening the new content: %w", errors.Unwrap(err))
+// discard closes and removes a temporary file, if it is still there.
+func (p *pendingFile) discard(t *temporaryFile) error {
+	if t == nil {
+		return nil
 	}
-	defer closing(file, &err)
-	if err := file.Sync(); err != nil {
-		return fmt.Errorf("making the content durable: %w", errors.Unwrap(err))
-	}
-	return nil
-}
-
-// discard removes the temporary file, if it is still there.
-func (p *pendingFile) discard() error {
-	err := again(func() error { return unix.Unlinkat(p.folder.fd(), p.temporary, 0) })
+	closed := t.Close()
+	err := again(func() error { return unix.Unlinkat(p.folder.fd(), t.name, 0) })
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing the temporary file %s: %w", filepath.Join(p.folder.path, p.temporary), err)
+		return errors.Join(closed, fmt.Errorf("removing the temporary file %s: %w", filepath.Join(p.folder.path, t.name), err))
 	}
-	return nil
+	return closed
 }
 
 // infoOf is lstat of a name in the folder, nil when nothing is there.
@@ -133,12 +139,12 @@ func (g *Gathered) write(ctx context.Context, path string, content Content, a At
 		}
 	}
 	p := g.pending
-	from := p.temporary
-	if from == "" {
-		from = p.base
+	from := p.base
+	if p.now != nil {
+		from = p.now.name
 	}
 	err = p.rewrite(ctx, from, content, a)
-	if err != nil && p.temporary == "" {
+	if err != nil && p.now == nil {
 		g.pending = nil
 		err = errors.Join(err, p.folder.Close())
 	}
@@ -158,21 +164,45 @@ func (g *Gathered) begin(ctx context.Context, path string) error {
 	return nil
 }
 
-// rewrite makes a temporary file that takes over the attributes of from.
+// rewrite fills a temporary file that takes over the attributes of from.
 func (p *pendingFile) rewrite(ctx context.Context, from string, content Content, a Attributes) error {
 	old, err := p.folder.replaceable(from)
 	if err != nil {
 		return err
 	}
-	next := &pendingFile{folder: p.folder, temporary: temporaryName()}
-	if err := p.folder.fill(ctx, next.temporary, content, a.over(old), old, copying{}); err != nil {
-		return errors.Join(err, next.discard())
+	a = a.over(old)
+	next, err := p.empty(a)
+	if err != nil {
+		return err
 	}
-	if p.temporary != "" {
-		err = p.discard()
+	err = pour(ctx, next.File, content, false)
+	if err == nil {
+		err = dress(next.File, p.folder.child(next.name), a, old)
 	}
-	p.temporary = next.temporary
-	return err
+	if err = errors.Join(err, ctx.Err()); err != nil {
+		return errors.Join(err, p.discard(next))
+	}
+	p.now, p.spare = next, p.now
+	return nil
+}
+
+// empty gives a temporary file to be written: the spare one, where those who may
+// read it may read the new content too, or a new one.
+func (p *pendingFile) empty(a Attributes) (*temporaryFile, error) {
+	spare := p.spare
+	p.spare = nil
+	if spare != nil {
+		info, err := infoOf(spare.Stat())
+		if err == nil && a.Mode != nil && info.Mode == *a.Mode && info.UID == *a.UID && info.GID == *a.GID {
+			return spare, nil
+		}
+		if err := errors.Join(err, p.discard(spare)); err != nil {
+			return nil, err
+		}
+	}
+	name := temporaryName()
+	file, err := p.folder.create(name, a)
+	return &temporaryFile{file, name}, err
 }
 
 func temporaryName() string { return ".rbdplay-" + rand.Text() }
@@ -180,7 +210,7 @@ func temporaryName() string { return ".rbdplay-" + rand.Text() }
 // at is where the file of path lies now.
 func (g *Gathered) at(path string) string {
 	if g.pending != nil && g.pending.path == path {
-		return filepath.Join(g.pending.folder.path, g.pending.temporary)
+		return filepath.Join(g.pending.folder.path, g.pending.now.name)
 	}
 	return path
 }

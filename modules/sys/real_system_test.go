@@ -156,9 +156,8 @@ func TestUsersAndGroups(t *testing.T) {
 	const passwd = "root:x:0:0:root:/root:/bin/bash\nops:x:1000:100:Ops,,,:/home/ops:/bin/sh\n1000:x:7:7::/:/bin/false\nbroken:x\n"
 	const group = "root:x:0:\nusers:x:100:ops,root\n"
 	dir := t.TempDir()
-	files := map[string]string{"passwd": filepath.Join(dir, "passwd"), "group": filepath.Join(dir, "group")}
 	for name, text := range map[string]string{"passwd": passwd, "group": group} {
-		if err := os.WriteFile(files[name], []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -167,13 +166,12 @@ func TestUsersAndGroups(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "getent"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	others := filepath.Join(dir, "nsswitch.conf")
-	if err := os.WriteFile(others, []byte("passwd: sss files\ngroup: files [SUCCESS=continue] sss\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "nsswitch.conf"), []byte("passwd: sss files\ngroup: files [SUCCESS=continue] sss\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, source := range []string{"getent", "files"} {
 		t.Run(source, func(t *testing.T) {
-			u := &realUsers{lookUp: getent, files: files, order: others}
+			u := realUsersOf(dir, getent)
 			t.Setenv("PATH", dir+":/usr/bin:/bin")
 			if source == "files" {
 				u.lookUp = func(context.Context, string, string) ([]byte, error) {
@@ -207,7 +205,7 @@ func TestUsersAndGroups(t *testing.T) {
 		}
 		t.Setenv("PATH", failing+":/bin")
 		u := newRealUsers()
-		u.order = others
+		u.order = &keptFile{path: filepath.Join(dir, "nsswitch.conf")}
 		_, err := u.User(t.Context(), "root")
 		if err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "no server") {
 			t.Errorf("it counts as absence: %v", err)
@@ -218,12 +216,9 @@ func TestUsersAndGroups(t *testing.T) {
 // Whom the files know needs no process, where nsswitch.conf asks the files first.
 func TestKnownUsersNeedNoProcess(t *testing.T) {
 	dir := t.TempDir()
-	files := map[string]string{"passwd": filepath.Join(dir, "passwd"), "group": filepath.Join(dir, "group")}
 	order := filepath.Join(dir, "nsswitch.conf")
-	for file, text := range map[string]string{
-		files["passwd"]: "root:x:0:0:root:/root:/bin/bash\n", files["group"]: "root:x:0:\n",
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	for name, text := range map[string]string{"passwd": "root:x:0:0:root:/root:/bin/bash\n", "group": "root:x:0:\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -246,7 +241,7 @@ func TestKnownUsersNeedNoProcess(t *testing.T) {
 				}
 			}
 			var asked []string
-			u := &realUsers{files: files, order: order, lookUp: func(_ context.Context, database, key string) ([]byte, error) {
+			u := realUsersOf(dir, func(_ context.Context, database, key string) ([]byte, error) {
 				asked = append(asked, database+" "+key)
 				switch database + " " + key {
 				case "passwd root":
@@ -255,7 +250,7 @@ func TestKnownUsersNeedNoProcess(t *testing.T) {
 					return []byte("root:x:0:\n"), nil
 				}
 				return nil, nil
-			}}
+			})
 			if user, err := u.User(t.Context(), "root"); err != nil || user.Home != "/root" {
 				t.Errorf("%+v, %v", user, err)
 			}

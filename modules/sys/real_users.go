@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,17 +17,24 @@ import (
 // the files before it asks anybody else is read there at once: a task about a file
 // asks for an owner and a group, and a process for each costs more than the task.
 type realUsers struct {
-	lookUp func(ctx context.Context, database, key string) ([]byte, error)
-	files  map[string]string // database to its file
-	order  string            // the file that says who is asked in which order: nsswitch.conf
+	lookUp        func(ctx context.Context, database, key string) ([]byte, error)
+	passwd, group *keptFile
+	order         *keptFile // says who is asked in which order
 }
 
-func newRealUsers() *realUsers {
-	return &realUsers{
-		lookUp: getent,
-		files:  map[string]string{"passwd": "/etc/passwd", "group": "/etc/group"},
-		order:  "/etc/nsswitch.conf",
+func newRealUsers() *realUsers { return realUsersOf("/etc", getent) }
+
+func realUsersOf(folder string, lookUp func(ctx context.Context, database, key string) ([]byte, error)) *realUsers {
+	kept := func(name string) *keptFile { return &keptFile{path: filepath.Join(folder, name), settled: settled} }
+	return &realUsers{lookUp: lookUp, passwd: kept("passwd"), group: kept("group"), order: kept("nsswitch.conf")}
+}
+
+// file gives the file of a database.
+func (u *realUsers) file(database string) *keptFile {
+	if database == "passwd" {
+		return u.passwd
 	}
+	return u.group
 }
 
 // User looks a user up by name.
@@ -64,7 +71,7 @@ func find[T any](ctx context.Context, u *realUsers, database, kind, key string, 
 	}
 	sources := []func() ([]byte, error){func() ([]byte, error) { return u.entries(ctx, database, key) }}
 	if first {
-		sources = append([]func() ([]byte, error){func() ([]byte, error) { return os.ReadFile(u.files[database]) }}, sources...)
+		sources = append([]func() ([]byte, error){func() ([]byte, error) { return u.file(database).read() }}, sources...)
 	}
 	for _, source := range sources {
 		text, err := source()
@@ -93,7 +100,7 @@ func among[T any](text []byte, parse func(string) (T, error), fits func(T) bool)
 // filesFirst tells whether an entry in the database's file is the answer whatever
 // others know, as nsswitch.conf says it. Without that file it is.
 func (u *realUsers) filesFirst(database string) (bool, error) {
-	text, err := os.ReadFile(u.order)
+	text, err := u.order.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
@@ -117,7 +124,7 @@ func (u *realUsers) filesFirst(database string) (bool, error) {
 func (u *realUsers) entries(ctx context.Context, database, key string) ([]byte, error) {
 	text, err := u.lookUp(ctx, database, key)
 	if errors.Is(err, exec.ErrNotFound) {
-		return os.ReadFile(u.files[database])
+		return u.file(database).read()
 	}
 	return text, err
 }

@@ -74,7 +74,9 @@ func (s *Sent) Wait(ctx context.Context, on func(Event)) ([]modules.Outcome, err
 	t := s.task
 	var outcomes []modules.Outcome
 	var broken error
+	var known told
 	err := s.client.follow(ctx, s.call, func(m *message) {
+		known.complete(m)
 		e, ok := eventOf(m)
 		switch {
 		case !ok || e.Item < 0 || e.Item >= len(t.Items):

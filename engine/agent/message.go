@@ -56,7 +56,7 @@ type pathArg struct {
 
 type changes struct {
 	Item    int             `cbor:"1,keyasint"`
-	Changes []change.Change `cbor:"2,keyasint"`
+	Changes []change.Change `cbor:"2,keyasint,omitempty"` // see told
 }
 
 type output struct {
@@ -68,6 +68,7 @@ type output struct {
 type outcome struct {
 	Item    int             `cbor:"1,keyasint"`
 	Outcome modules.Outcome `cbor:"2,keyasint"`
+	AsDone  bool            `cbor:"3,keyasint,omitempty"` // see told
 }
 
 type entries struct {

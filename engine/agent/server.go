@@ -311,12 +311,16 @@ func (s *server) run(c *call) error {
 	contents := taskContents{store: s.store, get: func(ctx context.Context, digest string) (io.ReadCloser, error) {
 		return s.fetch(ctx, c.id, digest)
 	}}
-	told := func(m *message) error {
-		err := s.tell(m)
+	var known told
+	tell := func(m *message) error {
+		err := s.tell(known.shorten(m))
+		if err != nil {
+			known = told{} // it was not sent
+		}
 		c.failed = c.failed || m.Outcome != nil && m.Outcome.Outcome.Status == modules.Failed
 		return err
 	}
-	loop := &itemLoop{server: s, call: c, spec: spec, contents: contents, host: s.hostOf(c), told: told, tell: told}
+	loop := &itemLoop{server: s, call: c, spec: spec, contents: contents, host: s.hostOf(c), told: tell, tell: tell}
 	gathered := s.gather(loop)
 	err := loop.run(ctx)
 	if gathered != nil {

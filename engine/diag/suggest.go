@@ -40,6 +40,6 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-func normalize(word string) string {
-	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(word))
-}
+var separators = strings.NewReplacer("-", "", "_", "")
+
+func normalize(word string) string { return separators.Replace(strings.ToLower(word)) }

@@ -43,7 +43,7 @@ var builtinFunctions = map[string]Definition{
 		if c.Args[0] != nil {
 			hint = Text(c.Args[0])
 		}
-		return &Undefined{Name: "undef()", Hint: hint, site: c.site}, nil
+		return &Undefined{Name: "undef()", Hint: says(hint), site: c.site}, nil
 	}},
 }
 

@@ -64,7 +64,7 @@ func lengthFilter(c *Call) (any, error) {
 }
 
 func (c *Call) undefined(what string) *Undefined {
-	return &Undefined{Name: c.frame.text(c.site), Hint: what, site: c.site}
+	return &Undefined{Name: c.frame.text(c.site), Hint: says(what), site: c.site}
 }
 
 func firstFilter(c *Call) (any, error) {

@@ -100,7 +100,7 @@ func mandatoryFilter(c *Call) (any, error) {
 	if c.Args[0] != nil {
 		err = errors.New(Text(c.Args[0]))
 	}
-	return nil, &fault{start: c.site.start, end: c.site.end, err: err, hint: u.Hint}
+	return nil, &fault{start: c.site.start, end: c.site.end, err: err, hint: u.hint()}
 }
 
 func ternaryFilter(c *Call) (any, error) {

@@ -131,9 +131,9 @@ func describe(v any) string {
 func undefinedError(u *Undefined) error {
 	err := fmt.Errorf("%s is undefined", "'"+u.Name+"'")
 	if u.site == nil {
-		return &fault{err: err, hint: u.Hint}
+		return &fault{err: err, hint: u.hint()}
 	}
-	return &fault{start: u.site.start, end: u.site.end, err: err, hint: u.Hint}
+	return &fault{start: u.site.start, end: u.site.end, err: err, hint: u.hint()}
 }
 
 func (e *Expression) refuseUndefined(ctx context.Context, scope Scope, value any) error {
@@ -197,7 +197,7 @@ func (f *frame) name(s *site, _ []any) (any, error) {
 		return nil, fmt.Errorf("the variable '%s': %w", s.name, err)
 	}
 	if !ok {
-		return &Undefined{Name: s.name, Hint: diag.DidYouMean(s.name, f.scope.Names()), site: s}, nil
+		return &Undefined{Name: s.name, Hint: func() string { return diag.DidYouMean(s.name, f.scope.Names()) }, site: s}, nil
 	}
 	value = Normalize(value)
 	if f.seen == nil {
@@ -225,14 +225,14 @@ func (f *frame) entry(s *site, from any, key string) (any, error) {
 		if err != nil || ok {
 			return value, err
 		}
-		return &Undefined{Name: f.text(s), Hint: diag.DidYouMean(key, mappingKeys(from)), site: s}, nil
+		return &Undefined{Name: f.text(s), Hint: func() string { return diag.DidYouMean(key, mappingKeys(from)) }, site: s}, nil
 	}
 	if with, ok := from.(attributed); ok {
 		if value, ok := with.attribute(key); ok {
 			return value, nil
 		}
 	}
-	return &Undefined{Name: f.text(s), Hint: "its left side is " + nameWithArticle(from), site: s}, nil
+	return &Undefined{Name: f.text(s), Hint: says("its left side is " + nameWithArticle(from)), site: s}, nil
 }
 
 func (f *frame) subscript(s *site, operands []any) (any, error) {
@@ -257,13 +257,13 @@ func (f *frame) item(s *site, from, key any) (any, error) {
 		if index, ok := position(key, len(from)); ok {
 			return Normalize(from[index]), nil
 		}
-		return &Undefined{Name: f.text(s), Hint: fmt.Sprintf("the list has %d items", len(from)), site: s}, nil
+		return &Undefined{Name: f.text(s), Hint: says(fmt.Sprintf("the list has %d items", len(from))), site: s}, nil
 	case string:
 		runes := []rune(from)
 		if index, ok := position(key, len(runes)); ok {
 			return string(runes[index]), nil
 		}
-		return &Undefined{Name: f.text(s), Hint: fmt.Sprintf("the text has %d characters", len(runes)), site: s}, nil
+		return &Undefined{Name: f.text(s), Hint: says(fmt.Sprintf("the text has %d characters", len(runes))), site: s}, nil
 	}
 	if !hashable(key) {
 		return nil, s.faultf("%s cannot be a key", nameWithArticle(key))
@@ -576,7 +576,7 @@ func (f *frame) isUnknown(_ *site, operands []any) (any, error) {
 
 // nothing is what `a if c` gives when c does not hold.
 func (f *frame) nothing(s *site, _ []any) (any, error) {
-	return &Undefined{Name: f.text(s), Hint: "the condition does not hold and there is no else", site: s, lenient: true}, nil
+	return &Undefined{Name: f.text(s), Hint: says("the condition does not hold and there is no else"), site: s, lenient: true}, nil
 }
 
 func (f *frame) list(_ *site, operands []any) (any, error) {

@@ -179,5 +179,5 @@ func (c *Call) Bind(names []string, defaults []any) ([]any, error) {
 
 // Argument is the Undefined that stands for a macro's parameter without a value.
 func (c *Call) Argument(name string) *Undefined {
-	return &Undefined{Name: name, Hint: "the macro was called without it", site: c.site}
+	return &Undefined{Name: name, Hint: says("the macro was called without it"), site: c.site}
 }

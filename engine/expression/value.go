@@ -82,12 +82,25 @@ type Unknown struct {
 // tested with `is defined` and given a default; any other use is an error.
 type Undefined struct {
 	Name string // what was asked for: "foo", "foo.bar"
-	Hint string // "did you mean …"
+	// Hint says "did you mean …", nil when there is nothing to say. It is asked only
+	// when the value is told as an error: most are just tested, and to compare a name
+	// with all that there are costs more than the rest of the expression.
+	Hint func() string
 	site *site
 
 	// lenient is set on what `a if c` gives without an else: Jinja lets that pass
 	// as empty text.
 	lenient bool
+}
+
+// says is the hint text.
+func says(text string) func() string { return func() string { return text } }
+
+func (u *Undefined) hint() string {
+	if u.Hint == nil {
+		return ""
+	}
+	return u.Hint()
 }
 
 // Plain turns a value into Go's plain ones: every mapping becomes a

@@ -87,7 +87,7 @@ func TestGlusterIsForetoldBeforeItIsInstalled(t *testing.T) {
 	h := newGluster(t)
 	h.State.Missing = []string{"gluster"}
 	delete(h.State.Units, "glusterd.service")
-	h.State.Packages["glusterfs-server"] = sys.Package{Candidate: "10.3"}
+	h.State.Packages["glusterfs-server"] = systest.Package{Candidate: "10.3"}
 	shadow := sys.NewShadow(h.Host)
 	for _, step := range []struct {
 		module string
@@ -287,10 +287,7 @@ func (h *composeHost) ps() string {
 	var out strings.Builder
 	var ids []string
 	for name, c := range maps.All(h.containers) {
-		project := map[string]string{"": "compose", "-": ""}[c.project]
-		if c.project != "" && c.project != "-" {
-			project = c.project
-		}
+		project := projectOf(c)
 		fmt.Fprintf(&out, "id-%s %s %s\n", name, name, project)
 		if project == "compose" {
 			ids = append(ids, "id-"+name)
@@ -300,15 +297,26 @@ func (h *composeHost) ps() string {
 	return out.String()
 }
 
+func projectOf(c fakeContainer) string {
+	if project, special := map[string]string{"": "compose", "-": ""}[c.project]; special {
+		return project
+	}
+	return c.project
+}
+
+// inspected is what docker has of one container.
+func (h *composeHost) inspected(name string) string {
+	c := h.containers[name]
+	return fmt.Sprintf(`{"Id":"id-%s","Name":"/%s","RestartCount":%d,"State":{"Status":"%s","ExitCode":1,"Pid":77},"Config":{"Labels":{"com.docker.compose.service":"%s","com.docker.compose.config-hash":"%s","com.docker.compose.oneoff":"%s"}}}`+"\n",
+		name, name, c.restarts, c.status, c.service, c.hash, c.oneoff)
+}
+
 // inspectable answers docker inspect for the containers in that order.
 func (h *composeHost) inspectable(ids []string) {
 	answer := func(c systest.Call) sys.Result {
 		var out strings.Builder
 		for _, id := range c.Args[6:] {
-			name := strings.TrimPrefix(id, "id-")
-			c := h.containers[name]
-			fmt.Fprintf(&out, `{"Id":"id-%s","Name":"/%s","RestartCount":%d,"State":{"Status":"%s","ExitCode":1,"Pid":77},"Config":{"Labels":{"com.docker.compose.service":"%s","com.docker.compose.config-hash":"%s","com.docker.compose.oneoff":"%s"}}}`+"\n",
-				name, name, c.restarts, c.status, c.service, c.hash, c.oneoff)
+			out.WriteString(h.inspected(strings.TrimPrefix(id, "id-")))
 		}
 		return sys.Result{Stdout: []byte(out.String())}
 	}
@@ -335,8 +343,9 @@ func dcCompose(more ...any) map[string]any {
 	return args
 }
 
-func TestComposeNothingToDo(t *testing.T) {
-	h := newCompose(t)
+func TestComposeNothingToDo(t *testing.T) { eachDocker(t, testComposeNothingToDo) }
+
+func testComposeNothingToDo(t *testing.T, h *composeHost) {
 	out := agreed(t, h.Host, "compose", dcCompose("remove_orphans", true))
 	wantStatus(t, out, modules.OK)
 	want := map[string]any{
@@ -349,7 +358,10 @@ func TestComposeNothingToDo(t *testing.T) {
 }
 
 func TestComposeRecreatesStartsAndRemoves(t *testing.T) {
-	h := newCompose(t)
+	eachDocker(t, testComposeRecreatesStartsAndRemoves)
+}
+
+func testComposeRecreatesStartsAndRemoves(t *testing.T, h *composeHost) {
 	h.WriteFile("/opt/rainbond/compose/base.yaml", "dns=c mq=e", 0o644)
 	h.WriteFile("/opt/rainbond/compose/lb.yaml", "", 0o644)
 	h.containers["rbd-mq"] = fakeContainer{service: "rbd-mq", hash: hash("e"), status: "exited"}
@@ -377,8 +389,9 @@ func TestComposeReadsTheShadowsFiles(t *testing.T) {
 	wantStatus(t, run(t, h, "compose", dcCompose()), modules.OK)
 }
 
-func TestComposeCreates(t *testing.T) {
-	h := newCompose(t)
+func TestComposeCreates(t *testing.T) { eachDocker(t, testComposeCreates) }
+
+func testComposeCreates(t *testing.T, h *composeHost) {
 	delete(h.containers, "rbd-lb")
 	h.State.Probes[composeFlags+"config"] = systest.Says(0, recorded(t, "compose_config.yaml"))
 	h.runs("dc-compose up -d rbd-lb", func() {
@@ -391,8 +404,9 @@ func TestComposeCreates(t *testing.T) {
 	}
 }
 
-func TestComposeDoesNotStayUp(t *testing.T) {
-	h := newCompose(t)
+func TestComposeDoesNotStayUp(t *testing.T) { eachDocker(t, testComposeDoesNotStayUp) }
+
+func testComposeDoesNotStayUp(t *testing.T, h *composeHost) {
 	h.containers["rbd-lb"] = fakeContainer{service: "rbd-lb", hash: hash("b"), status: "exited"}
 	h.State.Probes["docker logs --tail 10 rbd-lb"] = systest.Says(0, "cannot bind :80\n")
 	for name, ends := range map[string]fakeContainer{
@@ -411,8 +425,9 @@ func TestComposeDoesNotStayUp(t *testing.T) {
 	}
 }
 
-func TestComposeStates(t *testing.T) {
-	h := newCompose(t)
+func TestComposeStates(t *testing.T) { eachDocker(t, testComposeStates) }
+
+func testComposeStates(t *testing.T, h *composeHost) {
 	h.runs("dc-compose restart rbd-dns rbd-lb", func() {})
 	wantChanges(t, agreed(t, h.Host, "compose", dcCompose("state", "restarted")),
 		"run container rbd-dns restart: (absent) -> (absent)",

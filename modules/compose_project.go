@@ -1,11 +1,10 @@
 package modules
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
 	"path"
 	"regexp"
@@ -149,7 +148,7 @@ func (p *composeProject) look(ctx context.Context, host sys.Reader) (composeStat
 const projectLabel = "com.docker.compose.project"
 
 func (p *composeProject) read(ctx context.Context, host sys.Reader) (composeState, error) {
-	found, taken, err := p.inspect(ctx, host)
+	found, taken, err := p.inspect(ctx, host, false)
 	if err != nil {
 		return composeState{}, err
 	}
@@ -161,13 +160,9 @@ func (p *composeProject) read(ctx context.Context, host sys.Reader) (composeStat
 }
 
 // inspect lists the project's containers by name, and the names that others have.
-func (p *composeProject) inspect(ctx context.Context, host sys.Reader) (found []dockerContainer, taken map[string]string, err error) {
-	out, err := askDocker(ctx, host, "ps", "-a", "--no-trunc", "--format", `{{.ID}} {{.Names}} {{.Label "`+projectLabel+`"}}`)
-	if err != nil {
-		return nil, nil, err
-	}
-	ids, taken := p.sortOut(string(out))
-	all, err := inspectContainers(ctx, host, ids)
+// whole is for those who look at more than a list tells.
+func (p *composeProject) inspect(ctx context.Context, host sys.Reader, whole bool) (found []dockerContainer, taken map[string]string, err error) {
+	all, taken, err := p.list(ctx, host, whole)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -181,6 +176,51 @@ func (p *composeProject) inspect(ctx context.Context, host sys.Reader) (found []
 	return found, taken, nil
 }
 
+func (p *composeProject) list(ctx context.Context, host sys.Reader, whole bool) (own []dockerContainer, taken map[string]string, err error) {
+	var listed []listedContainer
+	answered, err := askDaemon(ctx, host, "/containers/json?all=1", &listed)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !answered {
+		return p.listByProgram(ctx, host)
+	}
+	taken = map[string]string{}
+	var ids []string
+	for _, l := range listed {
+		owner := l.Labels[projectLabel]
+		if owner == p.name {
+			own, ids = append(own, l.container()), append(ids, l.ID)
+			continue
+		}
+		for _, name := range l.Names {
+			taken[strings.TrimPrefix(name, "/")] = ownerOf(owner)
+		}
+	}
+	if whole {
+		own, err = inspectContainers(ctx, host, ids)
+	}
+	return own, taken, err
+}
+
+// ownerOf names a project for messages.
+func ownerOf(project string) string {
+	if project == "" {
+		return "no project"
+	}
+	return "project " + project
+}
+
+func (p *composeProject) listByProgram(ctx context.Context, host sys.Reader) (own []dockerContainer, taken map[string]string, err error) {
+	out, err := askDocker(ctx, host, "ps", "-a", "--no-trunc", "--format", `{{.ID}} {{.Names}} {{.Label "`+projectLabel+`"}}`)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids, taken := p.sortOut(string(out))
+	own, err = inspectContainers(ctx, host, ids)
+	return own, taken, err
+}
+
 // sortOut reads docker ps: the project's containers, and whose the others are.
 func (p *composeProject) sortOut(list string) (ids []string, taken map[string]string) {
 	taken = map[string]string{}
@@ -190,102 +230,13 @@ func (p *composeProject) sortOut(list string) (ids []string, taken map[string]st
 		case len(fields) == 3 && fields[2] == p.name:
 			ids = append(ids, fields[0])
 		case len(fields) >= 2:
-			owner := "no project"
-			if len(fields) == 3 {
-				owner = "project " + fields[2]
-			}
+			owner := ownerOf(strings.Join(fields[2:], ""))
 			for name := range strings.SplitSeq(fields[1], ",") {
 				taken[name] = owner
 			}
 		}
 	}
 	return ids, taken
-}
-
-// dockerContainer is the part of docker inspect that is looked at.
-type dockerContainer struct {
-	ID    string `json:"Id"`
-	Name  string
-	State struct {
-		Status   string
-		ExitCode int
-		Pid      int
-	}
-	RestartCount int
-	Config       struct{ Labels map[string]string }
-}
-
-func inspectContainers(ctx context.Context, host sys.Reader, names []string) ([]dockerContainer, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	out, err := askDocker(ctx, host, append([]string{"inspect", "--type", "container", "--format", "{{json .}}"}, names...)...)
-	if err != nil {
-		return nil, err
-	}
-	return parseInspect(out)
-}
-
-// parseInspect reads one JSON object for each container.
-func parseInspect(data []byte) ([]dockerContainer, error) {
-	var list []dockerContainer
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	for decoder.More() {
-		var c dockerContainer
-		if err := decoder.Decode(&c); err != nil {
-			return nil, fmt.Errorf("docker inspect answered what cannot be read: %w", err)
-		}
-		c.Name = strings.TrimPrefix(c.Name, "/")
-		list = append(list, c)
-	}
-	return list, nil
-}
-
-// label is a label that compose has given.
-func (c dockerContainer) label(name string) string {
-	return c.Config.Labels["com.docker.compose."+name]
-}
-
-// dockerPatience is how many seconds a daemon that was just started may take.
-const dockerPatience = 20
-
-// askDocker runs a docker command that only reads.
-func askDocker(ctx context.Context, host sys.Reader, args ...string) ([]byte, error) {
-	for attempt := 1; ; attempt++ {
-		out, err := host.Probe(ctx, sys.Command{Args: append([]string{"docker"}, args...), Env: []string{"LC_ALL=C"}, Timeout: time.Minute})
-		if errors.Is(err, exec.ErrNotFound) {
-			return nil, missingProgram(ctx, host, "docker", "docker.io", "docker-ce", "docker", "moby-engine")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("running docker: %w", err)
-		}
-		if out.Code == 0 {
-			return out.Stdout, nil
-		}
-		said := firstLine(string(out.Stderr))
-		if !strings.Contains(said, "Cannot connect to the Docker daemon") {
-			return nil, fmt.Errorf("docker %s: %s", args[0], said)
-		}
-		if err := waitForDocker(ctx, host, attempt); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// waitForDocker lets a little time pass when the daemon runs but does not answer.
-// In check mode it may run only in the shadow: then nobody knows what it will have.
-func waitForDocker(ctx context.Context, host sys.Reader, attempt int) error {
-	unit, err := host.Units().Get(ctx, "docker.service")
-	if err != nil {
-		return fmt.Errorf("asking systemd for docker.service: %w", err)
-	}
-	if !running(unit) {
-		return errors.New("docker is not running on this host; start the unit docker first")
-	}
-	if attempt >= dockerPatience {
-		return fmt.Errorf("docker runs but has not answered for %d seconds; see: journalctl -u docker", dockerPatience)
-	}
-	return host.Pause(ctx, time.Second)
 }
 
 // hashes asks compose for the hash of each service. The files go to it as open
@@ -299,12 +250,29 @@ func (p *composeProject) hashes(ctx context.Context, host sys.Reader) ([]wantedS
 		}
 		return parseHashes(out)
 	}
-	key, err := p.inputs(ctx, host)
-	if err != nil || key == "" {
+	in, err := p.inputs(ctx, host)
+	if err != nil || in.key == "" {
 		return ask() // which says what is wrong, if anything is
 	}
-	all, err := sys.Recall(ctx, key, ask)
-	return slices.Clone(all), err // wanted takes services out of it
+	byName := func() (map[string]string, error) {
+		services, err := ask()
+		hashes := make(map[string]string, len(services))
+		for _, s := range services {
+			hashes[s.name] = s.hash
+		}
+		return hashes, err
+	}
+	var hashes map[string]string
+	if in.lasting {
+		hashes, err = sys.RecallKept(ctx, "compose hashes of "+p.folder+" "+p.name, in.key, byName)
+	} else {
+		hashes, err = sys.Recall(ctx, in.key, byName)
+	}
+	services := make([]wantedService, 0, len(hashes))
+	for _, name := range slices.Sorted(maps.Keys(hashes)) {
+		services = append(services, wantedService{name: name, hash: hashes[name]})
+	}
+	return services, err
 }
 
 func (p *composeProject) askCompose(ctx context.Context, host sys.Reader, args ...string) ([]byte, error) {
@@ -507,7 +475,7 @@ func (p *composeProject) watch(ctx context.Context, host sys.Reader, services []
 }
 
 func (p *composeProject) watched(ctx context.Context, host sys.Reader, services []string) (map[string]dockerContainer, error) {
-	found, _, err := p.inspect(ctx, host)
+	found, _, err := p.inspect(ctx, host, true)
 	if err != nil {
 		return nil, err
 	}

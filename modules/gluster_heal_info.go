@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -37,16 +38,19 @@ delay: 5`}},
 
 // Plan reads.
 func (a *GlusterHealInfoArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {
-	volume, err := lookGlusterVolume(ctx, host, a.Name)
+	out, err := a.ask(ctx, host)
+	if err != nil {
+		return Plan{}, a.explain(ctx, host, err)
+	}
+	// What could be asked is there. Only check mode may know that it would be gone.
+	volume, err := sys.Look(ctx, host, glusterKey(a.Name), func(context.Context) (glusterVolume, error) {
+		return glusterVolume{Name: a.Name, Status: "Started"}, nil
+	})
 	if err != nil {
 		return Plan{}, err
 	}
 	if volume.Status == "" {
-		return Plan{}, fmt.Errorf("there is no gluster volume %s", a.Name)
-	}
-	out, err := askGluster(ctx, host, "volume", "heal", a.Name, "info")
-	if err != nil {
-		return Plan{}, a.explain(ctx, host, err)
+		return Plan{}, a.noVolume()
 	}
 	bricks, total, connected := []any{}, 0, true
 	for _, brick := range out.Heal {
@@ -58,17 +62,57 @@ func (a *GlusterHealInfoArgs) Plan(ctx context.Context, host sys.Reader) (Plan, 
 	return Plan{Result: Result{"bricks": bricks, "entries": total, "connected": connected}}, nil
 }
 
-// explain tells a volume that would only be made or started, in check mode, from
-// one that cannot be healed.
+func (a *GlusterHealInfoArgs) noVolume() error {
+	return fmt.Errorf("there is no gluster volume %s", a.Name)
+}
+
+// healers are the places of the program that gluster itself calls for heal info, and
+// whose answer it hands on: the libexec folders of the distributions.
+var healers = []string{
+	"/usr/lib/x86_64-linux-gnu/glusterfs/glfsheal", "/usr/lib/aarch64-linux-gnu/glusterfs/glfsheal",
+	"/usr/libexec/glusterfs/glfsheal", "/usr/lib/glusterfs/glfsheal",
+}
+
+// ask calls that program, which saves two thirds of the time: gluster runs a program
+// in Python before whatever it is asked. Unless the answer is a whole one gluster is
+// asked, which waits for a glusterd that is about to come, and says what is wrong.
+func (a *GlusterHealInfoArgs) ask(ctx context.Context, host sys.Reader) (glusterOutput, error) {
+	for _, healer := range healers {
+		info, err := host.Files().Stat(ctx, healer)
+		if err != nil || info.Type != sys.Regular || strings.HasPrefix(a.Name, "-") {
+			continue
+		}
+		c := glusterCommand()
+		c.Args = []string{healer, a.Name, "--xml"}
+		said, err := host.Probe(ctx, c)
+		if err != nil || said.Code != 0 {
+			break
+		}
+		if out, err := parseGluster(said.Stdout); err == nil && len(out.Heal) > 0 {
+			return out, nil
+		}
+		break
+	}
+	return askGluster(ctx, host, "volume", "heal", a.Name, "info")
+}
+
+// explain tells a volume that is not there, or would only be made or started, in
+// check mode, from one that cannot be healed.
 func (a *GlusterHealInfoArgs) explain(ctx context.Context, host sys.Reader, err error) error {
+	volume, looked := lookGlusterVolume(ctx, host, a.Name)
+	if looked != nil {
+		return looked
+	}
+	if volume.Status == "" {
+		return a.noVolume()
+	}
 	later := &sys.UnknownError{What: "what the volume " + a.Name + " has left to heal", Because: "it would be created or started first"}
 	if errors.Is(err, errNoGluster) {
 		return later
 	}
 	out, really := askGluster(ctx, host, "volume", "info", a.Name)
 	if really != nil || len(out.Volumes) == 0 || out.Volumes[0].Status != "Started" {
-		volume, looked := lookGlusterVolume(ctx, host, a.Name)
-		if looked == nil && volume.Status == "Started" {
+		if volume.Status == "Started" {
 			return later
 		}
 	}

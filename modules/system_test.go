@@ -16,7 +16,7 @@ import (
 
 func packaged(t *testing.T) *systest.Host {
 	host := systest.NewHostInMemory(t)
-	host.State.Packages = map[string]sys.Package{
+	host.State.Packages = map[string]systest.Package{
 		"nginx":      {Candidate: "1.22"},
 		"libpcre":    {Candidate: "8.39"},
 		"curl":       {Installed: "7.80", Candidate: "7.88"},
@@ -111,7 +111,7 @@ type newListsPackages struct {
 }
 
 func (p newListsPackages) UpdateCache(ctx context.Context) error {
-	p.h.State.Packages["nginx"] = sys.Package{Candidate: p.h.candidate}
+	p.h.State.Packages["nginx"] = systest.Package{Candidate: p.h.candidate}
 	return p.PackageWriter.UpdateCache(ctx)
 }
 
@@ -119,7 +119,7 @@ func (p newListsPackages) UpdateCache(ctx context.Context) error {
 func TestPackageShowsWhatTheNewListsHold(t *testing.T) {
 	for _, before := range []string{"1.22", ""} {
 		host := newLists{packaged(t), "1.24"}
-		host.State.Packages["nginx"] = sys.Package{Candidate: before}
+		host.State.Packages["nginx"] = systest.Package{Candidate: before}
 		host.State.Requires = nil
 		out := run(t, host, "package", map[string]any{"name": "nginx", "update_cache": true})
 		wantChanges(t, out, "run package lists refresh: (absent) -> (absent)", "create package nginx version: (absent) -> 1.24")

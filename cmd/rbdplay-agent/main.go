@@ -40,6 +40,10 @@ func run(args []string) error {
 	case len(args) > 0:
 		return errors.New("takes no arguments but --version; it is started by rbdplay")
 	}
+	folder, err := agent.Folder()
+	if err != nil {
+		return err
+	}
 	registry, err := modules.All()
 	if err != nil {
 		return err
@@ -56,6 +60,7 @@ func run(args []string) error {
 		Shadow:   func(under sys.Host) sys.Host { return sys.NewShadow(under) },
 		Build:    build,
 		Jobs:     agent.Detached{Program: "/proc/self/exe"},
+		Keep:     folder,
 	})
 }
 

@@ -58,6 +58,18 @@ func Build() (string, error) {
 	return Digest("/proc/self/exe")
 }
 
+// Folder is where the program lies in a host's cache; "" for one that lies elsewhere.
+func Folder() (string, error) {
+	file, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "", fmt.Errorf("which program this is: %w", err)
+	}
+	if !strings.HasPrefix(filepath.Base(file), programPrefix) {
+		return "", nil
+	}
+	return filepath.Dir(file), nil
+}
+
 // greeting is what came first from the host: a banner or an answer of the
 // bootstrap script.
 type greeting struct {

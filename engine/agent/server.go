@@ -30,6 +30,7 @@ type ServeOptions struct {
 	Shadow   func(sys.Host) sys.Host // lays a shadow over Host, at the first task that checks
 	Build    string                  // digest of the program, for the banner
 	Jobs     Jobs                    // nil: tasks with async fail
+	Keep     string                  // folder for what modules keep for later runs (sys.RecallKept); "" for none
 	// Silence overrides how long the controller may be silent.
 	Silence time.Duration
 	// Grace is how long a task may take to end after the controller has gone; 0
@@ -62,7 +63,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 		received = s.receive(ctx, in)
 		cancel(received)
 	}()
-	s.leaving = ctx
+	s.leaving, s.memory.Folder = ctx, o.Keep
 	s.work.Go(func() { s.runTasks(ctx) })
 	<-ctx.Done()
 	err := s.end()
@@ -304,6 +305,9 @@ func (s *server) mayBegin(c *call) bool {
 // run does a task, item after item.
 func (s *server) run(c *call) error {
 	ctx := sys.WithMemory(sys.WithEnvironment(c.ctx, c.task.Environment), &s.memory)
+	if c.task.Check {
+		ctx = sys.KeepNothing(ctx)
+	}
 	spec, ok := s.Registry.Find(c.task.Module)
 	if !ok || spec.Place != modules.OnHost {
 		return fmt.Errorf("the agent has no module %s", c.task.Module)

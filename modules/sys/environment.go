@@ -3,6 +3,7 @@ package sys
 import (
 	"context"
 	"maps"
+	"os"
 	"slices"
 )
 
@@ -29,4 +30,10 @@ func Environment(ctx context.Context) []string {
 		list = append(list, name+"="+variables[name])
 	}
 	return list
+}
+
+// ProgramEnvironment lists as KEY=value what a program that Real starts for ctx
+// finds, apart from Command.Env. The last of two with the same name counts.
+func ProgramEnvironment(ctx context.Context) []string {
+	return slices.Concat(os.Environ(), Environment(ctx))
 }

@@ -13,6 +13,9 @@ const mostRemembered = 32
 // of them: found again, they give the same result. It is no cache of what a host is
 // like. One serves any number of goroutines.
 type Memory struct {
+	// Folder is where RecallKept keeps what outlives the agent; "" keeps nothing.
+	Folder string
+
 	mu     sync.Mutex
 	values map[string]any
 }

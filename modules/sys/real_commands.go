@@ -111,7 +111,7 @@ func (r *realCommands) prepare(ctx context.Context, c Command) (*exec.Cmd, error
 	if len(c.Args) == 0 || c.Args[0] == "" {
 		return nil, errors.New("no command is given")
 	}
-	env := slices.Concat(os.Environ(), Environment(ctx), c.Env)
+	env := slices.Concat(ProgramEnvironment(ctx), c.Env)
 	if c.Expand {
 		var err error
 		if c.Args, err = expandWords(c.Args, env); err != nil {

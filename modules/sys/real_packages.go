@@ -30,8 +30,6 @@ type packageManager interface {
 	name() string
 	// state gives what is installed, all of it, by name.
 	state(ctx context.Context) (map[string]Package, error)
-	// candidates gives the newest version of each name that there is.
-	candidates(ctx context.Context, names []string) (map[string]string, error)
 	resolve(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) ([]PackageChange, error)
 	apply(ctx context.Context, requests []PackageRequest, options PackageOptions, state map[string]Package) error
 	updateCache(ctx context.Context) error
@@ -54,7 +52,6 @@ type realPackages struct {
 	manager     packageManager
 	fingerprint string
 	installed   map[string]Package
-	candidates  map[string]string // by every name that was asked for
 }
 
 func newRealPackages(units *realUnits) *realPackages {
@@ -107,7 +104,7 @@ func (p *realPackages) Manager(ctx context.Context) (string, error) {
 	return p.manager.name(), nil
 }
 
-// Query gives what is known of each name; one that nobody knows has no versions.
+// Query gives what is installed of each name; the lists are not asked.
 func (p *realPackages) Query(ctx context.Context, names ...string) (map[string]Package, error) {
 	if err := checkNames(names); err != nil {
 		return nil, err
@@ -119,16 +116,10 @@ func (p *realPackages) Query(ctx context.Context, names ...string) (map[string]P
 	if err := p.read(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.readCandidates(ctx, names); err != nil {
-		return nil, err
-	}
 	found := make(map[string]Package, len(names))
 	for _, name := range names {
 		one := p.installed[name]
 		one.Name = name
-		if one.Candidate = p.candidates[name]; one.Candidate == "" {
-			one.Candidate = one.Installed
-		}
 		found[name] = one
 	}
 	return found, nil
@@ -147,25 +138,7 @@ func (p *realPackages) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.installed, p.candidates, p.fingerprint = installed, map[string]string{}, now
-	return nil
-}
-
-func (p *realPackages) readCandidates(ctx context.Context, names []string) error {
-	unknown := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
-		_, asked := p.candidates[name]
-		return asked
-	})
-	if len(unknown) == 0 {
-		return nil
-	}
-	found, err := p.manager.candidates(ctx, unknown)
-	if err != nil {
-		return err
-	}
-	for _, name := range unknown {
-		p.candidates[name] = found[name]
-	}
+	p.installed, p.fingerprint = installed, now
 	return nil
 }
 

@@ -90,10 +90,6 @@ func TestDnfAndYumTransactions(t *testing.T) {
 	}
 }
 
-func TestYumLists(t *testing.T) {
-	fixtures(t, "list-*.txt", func(_ *testing.T, text string) any { return parseYumList(text, "x86_64") })
-}
-
 // The failures in testdata are "program", stdout and stderr between lines of ---.
 func TestPackageFailures(t *testing.T) {
 	fixtures(t, "failure-*.txt", func(t *testing.T, text string) any {
@@ -506,7 +502,7 @@ func TestAptOfThisMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known["dpkg"].Installed == "" || known["dpkg"].Candidate == "" {
+	if known["dpkg"].Installed == "" {
 		t.Errorf("%+v", known["dpkg"])
 	}
 	if diff := cmp.Diff(Package{Name: "rbdplay-no-such-package"}, known["rbdplay-no-such-package"]); diff != "" {
@@ -578,11 +574,6 @@ func FuzzParsePackageLists(f *testing.F) {
 		for name, version := range parsePolicy(text) {
 			if strings.Contains(name+version, "\n") {
 				t.Errorf("%q %q", name, version)
-			}
-		}
-		for name, version := range parseYumList(text, "x86_64") {
-			if name == "" && version == "" {
-				t.Error("a package without a name and version")
 			}
 		}
 	})

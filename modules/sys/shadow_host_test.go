@@ -53,7 +53,7 @@ func requests(state sys.PackageState, names ...string) []sys.PackageRequest {
 func gluster(t *testing.T) *systest.Host {
 	t.Helper()
 	h := systest.NewHostInMemory(t)
-	h.State.Packages = map[string]sys.Package{
+	h.State.Packages = map[string]systest.Package{
 		"glusterfs-server": {Candidate: "10.3-5"}, "glusterfs-client": {Candidate: "10.3-5"},
 		"libaio1": {Candidate: "0.3"}, "bash": {Installed: "5.1", Candidate: "5.2"},
 	}
@@ -134,7 +134,7 @@ func TestShadowOfPackagesFitsTheHost(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		below := func() *systest.Host {
 			h := systest.NewHostInMemory(t)
-			h.State.Packages = map[string]sys.Package{
+			h.State.Packages = map[string]systest.Package{
 				"a": {Candidate: "1"}, "b": {Candidate: "1"}, "c": {Installed: "1", Candidate: "2"}, "d": {Installed: "1", Candidate: "1"},
 			}
 			h.State.Requires = map[string][]string{"a": {"b"}}

@@ -34,8 +34,7 @@ func (p *shadowPackages) Manager(ctx context.Context) (string, error) {
 	return p.sh.under.Packages().Manager(ctx)
 }
 
-// Query gives what would be installed. A name that no list has is unknown after
-// lists would have been fetched.
+// Query gives what would be installed.
 func (p *shadowPackages) Query(ctx context.Context, names ...string) (map[string]Package, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,9 +46,6 @@ func (p *shadowPackages) Query(ctx context.Context, names ...string) (map[string
 	for name, one := range found {
 		if c, ok := p.planned[name]; ok {
 			one.Installed = c.To
-			if one.Candidate == "" {
-				one.Candidate = c.To
-			}
 		}
 		all[name] = one
 	}

@@ -182,16 +182,15 @@ type FileWriter interface {
 	SetXattr(ctx context.Context, path, name string, value []byte) error // nil removes
 }
 
-// Package is what the package manager knows of one name.
+// Package is what is installed of one name.
 type Package struct {
 	Name      string
 	Installed string // version, "" when not installed
-	Candidate string // newest version that could be installed, "" when there is none
 	Held      bool
 }
 
 // PackageRequest is one wish. Version "" with State Present takes what is there
-// or else the candidate.
+// or else the newest that could be installed.
 type PackageRequest struct {
 	Name, Version string
 	State         PackageState

@@ -39,11 +39,18 @@ type Host struct {
 	calls []Call
 }
 
+// Package is what a Host's package manager knows of one name: the version that is
+// installed, the one that could be, and whether it is held.
+type Package struct {
+	Installed, Candidate string
+	Held                 bool
+}
+
 // State is what a Host is besides its files.
 type State struct {
 	// Packages are what the package manager knows, by name. To install one takes
 	// its Candidate, and those that Requires names along.
-	Packages map[string]sys.Package
+	Packages map[string]Package
 	Requires map[string][]string
 	Manager  string
 	Units    map[string]sys.Unit
@@ -125,7 +132,7 @@ func NewHostInMemory(tb testing.TB) *Host {
 
 func newHost(tb testing.TB, root string) *Host {
 	return &Host{Root: root, t: tb, State: State{
-		Packages: map[string]sys.Package{}, Requires: map[string][]string{}, Manager: "apt",
+		Packages: map[string]Package{}, Requires: map[string][]string{}, Manager: "apt",
 		Units: map[string]sys.Unit{}, Fails: map[string]error{},
 		Users:  []sys.User{{Name: "root", Home: "/root", Shell: "/bin/sh"}},
 		Groups: []sys.Group{{Name: "root"}},

@@ -28,8 +28,7 @@ func (p packages) Query(ctx context.Context, names ...string) (map[string]sys.Pa
 	found := map[string]sys.Package{}
 	for _, name := range names {
 		known := p.h.State.Packages[name]
-		known.Name = name
-		found[name] = known
+		found[name] = sys.Package{Name: name, Installed: known.Installed, Held: known.Held}
 	}
 	return found, nil
 }
@@ -110,7 +109,7 @@ func (p packages) Apply(ctx context.Context, requests []sys.PackageRequest, opti
 	changes, err := p.transaction(requests)
 	for _, c := range changes {
 		known := p.h.State.Packages[c.Name]
-		known.Name, known.Installed = c.Name, c.To
+		known.Installed = c.To
 		p.h.State.Packages[c.Name] = known
 	}
 	return err

@@ -195,6 +195,7 @@ func TestGlusterVolumeWaitsForTheLock(t *testing.T) {
 func TestGlusterHealInfo(t *testing.T) {
 	h := newGluster(t)
 	args := map[string]any{"name": "data"}
+	h.State.Probes[gluster+"volume heal data info"] = systest.Says(254, `<?xml version="1.0"?><cliOutput><healInfo><bricks/></healInfo><opRet>-1</opRet><opErrno>2</opErrno><opErrstr>Volume data does not exist</opErrstr></cliOutput>`)
 	wantFailure(t, run(t, h, "gluster_heal_info", args), "there is no gluster volume data")
 	h.volume = "gluster_volume_info_started.xml"
 	h.State.Probes[gluster+"volume heal data info"] = systest.Says(0, recorded(t, "gluster_heal_info.xml"))
@@ -211,6 +212,39 @@ func TestGlusterHealInfo(t *testing.T) {
 	h.volume = "gluster_volume_info_created.xml"
 	h.State.Probes[gluster+"volume heal data info"] = systest.Says(0, recorded(t, "gluster_heal_info_fails.xml"))
 	wantFailure(t, run(t, h, "gluster_heal_info", args), "Not able to fetch volfile")
+}
+
+// The program that gluster calls for it is called alone; only when its answer is not
+// whole gluster is asked, which says what is wrong.
+func TestGlusterHealerIsAsked(t *testing.T) {
+	const healer = "/usr/libexec/glusterfs/glfsheal"
+	h := newGluster(t)
+	h.WriteFile(healer, "", 0o755)
+	args := map[string]any{"name": "data"}
+	wantHeal := func(entries int) {
+		t.Helper()
+		if out := run(t, h, "gluster_heal_info", args); out.Result["entries"] != entries {
+			t.Errorf("%s %s %v, want %d entries", out.Status, out.Message, out.Result, entries)
+		}
+	}
+	clear(h.State.Probes)
+	whole := recorded(t, "gluster_heal_info.xml")
+	h.State.Probes[healer+" data --xml"] = systest.Says(0, whole)
+	wantHeal(3)
+	h.State.Probes[gluster+"volume heal data info"] = systest.Says(0, strings.ReplaceAll(whole, "<numberOfEntries>3<", "<numberOfEntries>7<"))
+	for _, answer := range []func(systest.Call) sys.Result{
+		systest.Says(255, "Usage: glfsheal <VOLNAME>\n"), systest.Says(0, whole[:200]), systest.Says(0, recorded(t, "gluster_heal_info_fails.xml")), systest.Says(254, whole),
+	} {
+		h.State.Probes[healer+" data --xml"] = answer
+		wantHeal(7)
+	}
+	// In check mode the volume may be one that would be gone.
+	h.State.Probes[healer+" data --xml"] = systest.Says(0, whole)
+	h.State.Probes[gluster+"volume info data"] = func(systest.Call) sys.Result { return sys.Result{Stdout: []byte(recorded(t, h.volume))} }
+	h.volume = "gluster_volume_info_started.xml"
+	shadow := sys.NewShadow(h.Host)
+	wantStatus(t, run(t, shadow, "gluster_volume", map[string]any{"name": "data", "state": "absent"}), modules.Changed)
+	wantFailure(t, run(t, shadow, "gluster_heal_info", args), "there is no gluster volume data")
 }
 
 func TestGlusterRefuses(t *testing.T) {

@@ -124,7 +124,9 @@ func TestDockerProgramIsAsked(t *testing.T) {
 			d := withDaemon(h)
 			spoil(t, h)
 			h.State.Units["docker.service"] = sys.Unit{Load: "loaded", Active: "inactive"}
-			h.State.Probes[psLine] = systest.Says(1, "Cannot connect to the Docker daemon")
+			h.State.Probes[psLine] = func(systest.Call) sys.Result {
+				return sys.Result{Code: 1, Stderr: []byte("Cannot connect to the Docker daemon")}
+			}
 			wantFailure(t, run(t, h, "compose", dcCompose()), "docker is not running on this host")
 			if len(d.asked) > 0 {
 				t.Errorf("asked %v", d.asked)

@@ -33,7 +33,8 @@ func composeSpec() Spec {
 		New:     func() Module { return &ComposeArgs{} },
 		Notes: []string{
 			"What would be created, recreated, started or removed is told from the hashes that compose itself computes for the services, and the labels of the containers that are there. compose's own dry run is never used: with some versions it really recreates containers.",
-			"Works with docker-compose 1.x and docker compose 2.x, and asks docker through its own command line, which check mode may run too. In check mode the files are those of the shadow; files that they name in turn (env_file, extends) are read from the host.",
+			"Works with docker-compose 1.x and docker compose 2.x. What docker has is asked of its daemon at /var/run/docker.sock, in check mode too; of the docker program where DOCKER_HOST, another variable of its own or a context leads it elsewhere, or nothing answers there. In check mode the files are those of the shadow; files that they name in turn (env_file, extends) are read from the host.",
+			"The hashes of docker-compose, half a second of Python, are kept beside rbdplay's agent on the host for later runs (not in check mode), under a digest of all that they are made of: files, .env, images, program, Python's packages, environment. A project whose files name others or use variables is hashed anew each time.",
 			"After a start the containers are watched for a moment: one that ends or is restarted by docker at once is a failure that shows its last log lines.",
 			"The number of containers of a service is not looked at (scale); networks and volumes are compose's business and no changes of their own.",
 		},

@@ -20,6 +20,7 @@ import (
 	"github.com/rbdplay/rbdplay/modules"
 	"github.com/rbdplay/rbdplay/modules/modulestest"
 	"github.com/rbdplay/rbdplay/modules/sys"
+	"github.com/rbdplay/rbdplay/modules/sys/systest"
 )
 
 func fileModule(t *testing.T, name string, args map[string]any) modules.Module {
@@ -194,6 +195,24 @@ func TestCompareTreesNamesWhatDiffers(t *testing.T) {
 	out := modules.Run(t.Context(), m, sys.NewReal(), modules.Emit{})
 	if out.Status != modules.Failed || strings.Count(out.Message, "\n") != 21 || !strings.Contains(out.Message, "f00: file") || !strings.Contains(out.Message, "… and 1") {
 		t.Errorf("ended %s: %s", out.Status, out.Message)
+	}
+}
+
+// A network file system answers slowly, so no file of either side is read twice.
+func TestCompareTreesReadsEachFileOnce(t *testing.T) {
+	host := systest.NewHostInMemory(t)
+	for _, side := range []string{"/src", "/dest"} {
+		host.Mkdir(side)
+		for i := range 5 {
+			host.WriteFile(fmt.Sprintf("%s/f%d", side, i), "the same", 0o644)
+		}
+	}
+	operations := map[string]int{}
+	host.State.Entered = func(operation string) { operations[operation]++ }
+	m := fileModule(t, "compare_trees", map[string]any{"src": "/src", "dest": "/dest"})
+	modules.Run(t.Context(), m, host, modules.Emit{}) // that their times differ is not the point
+	if n := operations["files.Open"] + operations["files.Content"]; n != 10 {
+		t.Errorf("10 files were opened %d times: %v", n, operations)
 	}
 }
 

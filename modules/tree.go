@@ -348,32 +348,29 @@ func (d treeDiff) contentDiffers(ctx context.Context, diff *treeDifference) (boo
 	if !d.checksum && d.keeps.times && sameTime(want.info.ModTime, have.info.ModTime) {
 		return false, nil
 	}
-	source, err := want.content(ctx)
-	if err != nil {
-		return false, fmt.Errorf("reading the source of %s: %w", want.path, err)
-	}
-	present, err := have.content(ctx)
+	before, err := have.digest(ctx)
 	if err != nil {
 		return false, fmt.Errorf("reading %s: %w", path.Join(d.root, have.path), err)
 	}
-	before, after, err := d.digests(ctx, source, present, want.sum)
+	after, err := want.digest(ctx)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("reading the source of %s: %w", want.path, err)
 	}
 	diff.sums = [2]string{before, after}
 	return before != after, nil
 }
 
-func (d treeDiff) digests(ctx context.Context, source, present sys.Content, known string) (before, after string, err error) {
-	have, err := digestContent(ctx, present)
+// digest is the SHA-256 of the file's content, read unless it is known.
+func (n *treeNode) digest(ctx context.Context) (string, error) {
+	if n.sum != "" {
+		return n.sum, nil
+	}
+	content, err := n.content(ctx)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	if known != "" {
-		return have.sha256, known, nil
-	}
-	want, err := digestContent(ctx, source)
-	return have.sha256, want.sha256, err
+	read, err := digestContent(ctx, content)
+	return read.sha256, err
 }
 
 // change shows the difference as one change of the entry.

@@ -227,20 +227,26 @@ func xattrsOf(path string) (map[string][]byte, error) {
 	return attributes, nil
 }
 
-// sized calls a function that tells the size of its answer when it is given no
-// room, until the room is enough.
+// usual has room for most lists and values of extended attributes.
+const usual = 256
+
+// sized calls a function that fills what it is given, or tells ERANGE, and the size
+// of its answer when it is given no room. A network file system answers slowly, so
+// it is asked once where that is enough.
 func sized(get func([]byte) (int, error)) ([]byte, error) {
+	b := make([]byte, usual)
 	for {
-		n, err := get(nil)
-		if err != nil || n == 0 {
-			return []byte{}, err
-		}
-		b := make([]byte, n)
-		n, err = get(b)
+		n, err := get(b)
 		if err == nil {
 			return b[:n], nil
 		}
-		if !errors.Is(err, unix.ERANGE) && !errors.Is(err, unix.EINTR) {
+		if errors.Is(err, unix.ERANGE) {
+			if n, err = get(nil); err == nil {
+				b = make([]byte, max(n, 1)) // with none it would be asked for the size
+				continue
+			}
+		}
+		if !errors.Is(err, unix.EINTR) {
 			return nil, err
 		}
 	}

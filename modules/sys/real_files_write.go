@@ -234,7 +234,17 @@ func pour(ctx context.Context, file *os.File, content Content, sparse bool) (err
 	if err := isContent(content, size, sum.Sum(nil)); err != nil {
 		return err
 	}
-	return file.Truncate(size) // a hole at the end is no part of the file yet
+	return cut(file, size)
+}
+
+// cut gives the file its size: a hole at the end is no part of it yet, and it may have
+// been longer before. It looks first, which costs less on a network file system.
+func cut(file *os.File, size int64) error {
+	info, err := file.Stat()
+	if err != nil || info.Size() == size {
+		return err
+	}
+	return file.Truncate(size)
 }
 
 // isContent compares what was read with what the content claims to be.

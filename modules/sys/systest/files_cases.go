@@ -398,7 +398,8 @@ var fileCases = []fileCase{
 
 	// Extended attributes, where the file system has them.
 	{name: "xattrs are set, kept by a write, moved and removed", do: withXattrs(func(f files) error {
-		if err := f.SetXattr(f.ctx, f.at("file"), "user.a", []byte("1\x00")); err != nil {
+		long := bytes.Repeat([]byte("1\x00"), 500)
+		if err := f.SetXattr(f.ctx, f.at("file"), "user.a", long); err != nil {
 			return err
 		}
 		if err := f.SetXattr(f.ctx, f.at("file"), "user.b", []byte{}); err != nil {
@@ -414,7 +415,7 @@ var fileCases = []fileCase{
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(xattrs["user.a"], []byte("1\x00")) || xattrs["user.b"] == nil {
+		if !bytes.Equal(xattrs["user.a"], long) || xattrs["user.b"] == nil {
 			return fmt.Errorf("the attributes became %q", xattrs)
 		}
 		for _, name := range []string{"user.a", "user.b", "user.never"} {

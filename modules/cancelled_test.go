@@ -1,9 +1,12 @@
 package modules_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/rbdplay/rbdplay/modules"
 	"github.com/rbdplay/rbdplay/modules/modulestest"
 	"github.com/rbdplay/rbdplay/modules/sys"
 	"github.com/rbdplay/rbdplay/modules/sys/systest"
@@ -83,6 +86,38 @@ func cancellableRow(t *testing.T) modulestest.Cancellable {
 	return modulestest.Cancellable{Host: host, Besides: func() map[string]string { return map[string]string{"rows": fmt.Sprint(server.rows)} }}
 }
 
+func cancellableCompose(t *testing.T) modulestest.Cancellable {
+	h := newCompose(t)
+	h.WriteFile("/opt/rainbond/compose/base.yaml", "dns=c mq=e", 0o644)
+	h.WriteFile("/opt/rainbond/compose/lb.yaml", "", 0o644)
+	h.containers["rbd-mq"] = fakeContainer{service: "rbd-mq", hash: hash("e"), status: "exited"}
+	h.runs("dc-compose up -d --remove-orphans rbd-dns rbd-mq", func() {
+		delete(h.containers, "rbd-lb")
+		h.containers["rbd-dns"] = fakeContainer{service: "rbd-dns", hash: hash("c"), status: "running"}
+		h.containers["rbd-mq"] = fakeContainer{service: "rbd-mq", hash: hash("e"), status: "running"}
+	})
+	return modulestest.Cancellable{Host: h.Host, Besides: func() map[string]string {
+		pieces := map[string]string{}
+		for name, c := range h.containers {
+			pieces["container "+name] = fmt.Sprint(c)
+		}
+		return pieces
+	}}
+}
+
+// withDownloads has what get_url and unarchive read, and where they write.
+func withDownloads(t *testing.T) func(*systest.Host) {
+	t.Helper()
+	archive := string(tarOf(t, member{name: "in/"}, member{name: "in/one", text: "one\n"}, member{name: "in/two", text: "two\n"}))
+	return func(host *systest.Host) {
+		host.Mkdir("/srv")
+		host.Mkdir("/srv/out")
+		host.WriteFile("/srv/archive.tar", archive, 0o644)
+		host.WriteFile("/srv/new", "new\n", 0o644)
+		host.WriteFile("/srv/file", "old\n", 0o644)
+	}
+}
+
 // TestCancelledAtEachCall ends tasks of the modules that the fixtures do not reach.
 func TestCancelledAtEachCall(t *testing.T) {
 	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0kb8s7Zr6l2v1dHk6D0oSQXw8y1c1q0m9m1Q4nqvXk ops@desk"
@@ -119,6 +154,9 @@ func TestCancelledAtEachCall(t *testing.T) {
 		{"gluster_volume", volumeArgs(), cancellableGluster},
 		{"grctl", map[string]any{"domain": "10.77.0.100"}, cancellableDomain},
 		{"mysql_exec", domainArgs(), cancellableRow},
+		{"compose", dcCompose("remove_orphans", true), cancellableCompose},
+		{"get_url", map[string]any{"url": "file:///srv/new", "dest": "/srv/file", "force": true, "mode": "0600"}, inMemory(withDownloads(t))},
+		{"unarchive", map[string]any{"src": "/srv/archive.tar", "dest": "/srv/out", "remote_src": true}, inMemory(withDownloads(t))},
 	} {
 		t.Run(c.module, func(t *testing.T) {
 			if calls := modulestest.Cancels(t, decoded(t, c.module, c.args), c.host); calls < 3 {
@@ -126,4 +164,44 @@ func TestCancelledAtEachCall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTempfileIsCancelled ends the task at each of its calls, as Cancels does, which
+// cannot compare names that are chosen at random: there is what was told of, or nothing.
+func TestTempfileIsCancelled(t *testing.T) {
+	for _, state := range []string{"file", "directory"} {
+		at := 1
+		for cancelTempfile(t, state, at) {
+			at++
+		}
+		if at < 4 {
+			t.Errorf("%s: it made only %d calls", state, at-1)
+		}
+	}
+}
+
+// cancelTempfile ends the task at one call, and tells whether there was such a call.
+func cancelTempfile(t *testing.T, state string, at int) bool {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	host, calls := systest.NewHostInMemory(t), 0
+	host.Mkdir("/work")
+	host.State.Entered = func(string) {
+		if calls++; calls == at {
+			cancel()
+		}
+	}
+	out := modules.Run(ctx, decoded(t, "tempfile", map[string]any{"path": "/work", "state": state}), host, modules.Emit{})
+	host.State.Entered = nil
+	made := systest.Tree(t, host, "/work")
+	delete(made, ".")
+	told, _ := out.Result["path"].(string)
+	switch {
+	case out.Status == modules.Changed && len(made) == 1 && string(made[strings.TrimPrefix(told, "/work/")].Type) == state:
+	case out.Status == modules.Failed && len(made) == 0 && strings.Contains(out.Message, context.Canceled.Error()):
+	default:
+		t.Errorf("%s, cancelled at call %d: it ended %s (%s), told of %q, and made %v", state, at, out.Status, out.Message, told, made)
+	}
+	return calls >= at
 }

@@ -261,14 +261,14 @@ func (l *Lab) Up(ctx context.Context) error {
 // prepare provides store, bridge, images and keys, and tells whether the
 // installed state is another one than before.
 func (l *Lab) prepare(ctx context.Context) (fresh bool, err error) {
-	if err := installHostPackages(ctx, l.say); err != nil {
-		return false, err
-	}
 	release, err := takeLock(ctx, "store", l.say)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	if err := installHostPackages(ctx, l.say); err != nil {
+		return false, err
+	}
 	if err := l.store.mount(ctx); err != nil {
 		return false, err
 	}

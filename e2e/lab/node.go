@@ -43,7 +43,10 @@ func (n *Node) Machine() string { return "rbdplay-" + n.lab.name + "-" + n.Name 
 func (n *Node) link() string { return linkName(n.lab.octet, n.host.Number) }
 
 // mount joins the node's layers; redirect_dir lets a folder be renamed as on
-// a plain disk, index keeps hard links together when they are written.
+// a plain disk, index keeps hard links together when they are written. With volatile
+// nobody waits for the disk: a node's power is cut by killing its processes, and what
+// they wrote stays in the host's memory. A host that crashes leaves nothing to go on
+// with: Up starts afresh then.
 func (n *Node) mount(ctx context.Context) error {
 	for _, dir := range []string{n.Upper(), n.Root(), filepath.Join(n.dir, "work")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -53,8 +56,12 @@ func (n *Node) mount(ctx context.Context) error {
 	if points, err := mountsBelow(n.Root()); err != nil || len(points) > 0 {
 		return err
 	}
+	// The mark of an earlier volatile mount, without which there would be no other.
+	if err := os.RemoveAll(filepath.Join(n.dir, "work/work/incompat")); err != nil {
+		return err
+	}
 	options := "lowerdir=" + strings.Join(n.lower, ":") + ",upperdir=" + n.Upper() +
-		",workdir=" + filepath.Join(n.dir, "work") + ",redirect_dir=on,index=on,xino=on"
+		",workdir=" + filepath.Join(n.dir, "work") + ",redirect_dir=on,index=on,xino=on,volatile"
 	_, err := run(ctx, 20*time.Second, "mount", "-t", "overlay", n.Machine(), "-o", options, n.Root())
 	return err
 }

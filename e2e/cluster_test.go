@@ -59,6 +59,7 @@ func runOnLab(m *testing.M) (code int, err error) {
 // reset brings the lab back to the installed cluster.
 func reset(t *testing.T) {
 	t.Helper()
+	leftAvailable = nil
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := cluster.Reset(ctx); err != nil {

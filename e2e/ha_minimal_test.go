@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 	"github.com/rbdplay/rbdplay/e2e/lab"
 )
@@ -15,7 +13,7 @@ import (
 // TestHAMinimal is the main job: check, run, run again, and lose nodes.
 func TestHAMinimal(t *testing.T) {
 	reset(t)
-	files := listing(t, "/grdata")
+	installed := installedState(t)
 	before := snapshots(t)
 
 	check := rbdplay(t, haMinimal("--check", "--diff")...)
@@ -27,9 +25,7 @@ func TestHAMinimal(t *testing.T) {
 	run := makeAvailable(t)
 	wantPredicted(t, check, run)
 	t.Run("every file has arrived", func(t *testing.T) {
-		if diff := cmp.Diff(files, listing(t, "/grdata")); diff != "" {
-			t.Errorf("/grdata (- before, + on the volume):\n%s", diff)
-		}
+		wantFiles(t, installed.old.files)
 	})
 
 	t.Run("the second run changes nothing", func(t *testing.T) {
@@ -44,6 +40,7 @@ func TestHAMinimal(t *testing.T) {
 	})
 
 	t.Run("the app outlives the nodes", outlives)
+	leave(t, installed)
 }
 
 // outlives cuts the power of the management node, and of the holder of the VIP.

@@ -79,14 +79,14 @@ func (w *grdataWriter) bytes(count int) []byte {
 	return content
 }
 
-// tenants writes the bulk: 3,000 files of up to 2 KiB, many owners and modes.
+// tenants writes the bulk: 2,000 files of up to 2 KiB, many owners and modes.
 func (w *grdataWriter) tenants() {
 	modes := []os.FileMode{0o644, 0o600, 0o664, 0o755, 0o444, 0o640}
 	owners := []int{0, 0, 33, 200, 1000, 65534}
 	for tenant := range 10 {
 		for service := range 10 {
 			dir := fmt.Sprintf("tenant/t%02d/service/s%02d/data", tenant, service)
-			for i := range 30 {
+			for i := range 20 {
 				name := fmt.Sprintf("%s/%03d.dat", dir, i)
 				w.file(name, w.bytes(w.random.IntN(2048)), modes[w.random.IntN(len(modes))], owners[w.random.IntN(len(owners))])
 			}

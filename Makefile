@@ -6,11 +6,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 export CGO_ENABLED := 0
+# As for what is shipped, so that nothing is compiled twice.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 TOOL := CGO_ENABLED=0 go tool -modfile=tools/go.mod
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 LAB := go run ./e2e/lab/cmd/lab
+TEST := go test -vet=off# which is lint's part
 FUZZTIME ?= 10s
-UNIT_PACKAGES := gcc libc6-dev dnf rpm createrepo-c xfsprogs btrfs-progs dosfstools
+PACKAGES := gcc libc6-dev dnf rpm createrepo-c xfsprogs btrfs-progs dosfstools ansible-core
+
+# Tests on hosts wait for much of their time, so there are two labs, beside each
+# other. These tests are the second's; the first has all others. Both parts should
+# take about the same time.
+SECOND_LAB := $(or $(RBDPLAY_LAB),main)-2
+SECOND_PART := ^(TestBaseInstall|TestFailedMoveOfTheData|TestInterruptedRuns|TestPrediction)$$
 
 .PHONY: help
 help: ## list the targets
@@ -18,49 +27,58 @@ help: ## list the targets
 
 .PHONY: build
 build: agents ## build bin/rbdplay, with the agents for amd64 and arm64 in it
-	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rbdplay ./cmd/rbdplay
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rbdplay ./cmd/rbdplay
 
 .PHONY: agents
 agents:
 	@go run ./engine/agent/binaries/build
 
 .PHONY: test
-test: unit compat e2e ## all tests; what this machine cannot run is said
+test: unit ## all tests; what this machine cannot run is said
+	@$(MAKE) --no-print-directory -j3 compat e2e-first e2e-second
+
+.PHONY: packages
+packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(PACKAGES) >/dev/null 2>&1; then
+		echo "installing gcc, which the race detector needs, programs that modules are tested with, and ansible-core, to compare with"
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(PACKAGES) >/dev/null
+	fi
 
 .PHONY: unit
-unit: agents ## tests that need no lab, with the race detector
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! dpkg -s $(UNIT_PACKAGES) >/dev/null 2>&1; then
-		echo "installing gcc, which the race detector needs, and programs that modules are tested with"
-		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $(UNIT_PACKAGES) >/dev/null
-	fi
-	if command -v gcc >/dev/null; then
-		CGO_ENABLED=1 go test -race -timeout 15m $$(go list ./... | grep -v /e2e$$)
+unit: agents packages ## tests that need no lab, with the race detector
+	@if command -v gcc >/dev/null; then
+		CGO_ENABLED=1 $(TEST) -race -timeout 15m $$(go list ./... | grep -v /e2e$$)
 	else
 		echo "left out: the race detector (there is no gcc, and no right to install it)"
-		go test -timeout 15m $$(go list ./... | grep -v /e2e$$)
+		$(TEST) -timeout 15m $$(go list ./... | grep -v /e2e$$)
 	fi
 
 .PHONY: e2e
-e2e: build ## tests on three real hosts (Debian 12, root)
+e2e: ## tests on three real hosts (Debian 12, root)
+	@$(MAKE) --no-print-directory -j2 e2e-first e2e-second
+
+.PHONY: e2e-first e2e-second
+e2e-first: PART := -skip '$(SECOND_PART)'
+e2e-second: PART := -run '$(SECOND_PART)'
+e2e-second: export RBDPLAY_LAB := $(SECOND_LAB)
+e2e-second: export RBDPLAY_LAB_OUT :=
+e2e-first e2e-second: build packages
 	@if ! $(LAB) supported; then
 		echo "left out: the tests on three real hosts (see the line above)"
 		exit 0
 	fi
-	$(LAB) up
 	trap '$(LAB) down' EXIT
-	RBDPLAY_E2E=1 go test -count=1 -timeout 40m -v ./e2e
+	$(LAB) up
+	RBDPLAY_E2E=1 $(TEST) -count=1 -timeout 40m -v $(PART) ./e2e 2>&1 | sed -u 's/^/$@: /'
 
+# Nicely, since the tests on hosts, which run at the same time, have limits.
 .PHONY: compat
-compat: build ## the same playbooks with rbdplay and ansible-core, compared (Debian)
-	@if ! command -v ansible-playbook >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		echo "installing ansible-core, to compare with"
-		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends ansible-core >/dev/null
-	fi
-	if ! command -v ansible-playbook >/dev/null; then
+compat: build packages ## the same playbooks with rbdplay and ansible-core, compared (Debian)
+	@if ! command -v ansible-playbook >/dev/null; then
 		echo "left out: the comparison with ansible-core (it is not there, and there is no right to install it)"
 		exit 0
 	fi
-	RBDPLAY_COMPAT=1 go test -count=1 -timeout 20m -parallel 2 ./e2e/compat
+	RBDPLAY_COMPAT=1 nice $(TEST) -count=1 -timeout 20m -parallel 2 ./e2e/compat
 
 .PHONY: lint
 lint: ## gofumpt, golangci-lint and, where its database can be reached, govulncheck
@@ -113,8 +131,9 @@ lab-reset: ## put the lab back to the installed cluster
 	@$(LAB) reset
 
 .PHONY: lab-down
-lab-down: ## leave nothing of the lab running, also after a crash
+lab-down: ## leave nothing of the lab running, nor of the tests' second one, also after a crash
 	@$(LAB) down
+	RBDPLAY_LAB=$(SECOND_LAB) RBDPLAY_LAB_OUT= $(LAB) down
 
 .PHONY: format
 format: ## gofumpt all files

@@ -111,7 +111,7 @@ type outcome struct {
 // rbdplay runs the binary with JSON lines.
 func rbdplay(t *testing.T, args ...string) outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute) // a shared machine may take long
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // a shared machine may take long
 	defer cancel()
 	c := exec.CommandContext(ctx, binary(t), append(args, "-o", "jsonl")...)
 	var out, stderr bytes.Buffer

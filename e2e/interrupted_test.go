@@ -70,7 +70,7 @@ type running struct {
 // begin starts the binary with JSON lines. The test must call end.
 func begin(t *testing.T, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	t.Cleanup(cancel)
 	r := &running{command: exec.CommandContext(ctx, binary(t), append(args, "-o", "jsonl")...)}
 	r.command.Stderr = &r.stderr

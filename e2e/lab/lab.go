@@ -34,6 +34,9 @@ type Config struct {
 	Out string
 	// Progress receives one line per step; nil says nothing.
 	Progress io.Writer
+	// Durable lets the nodes wait for the disk when a program syncs, as a machine of
+	// its own does: for who measures them. The tests' nodes do not wait.
+	Durable bool
 }
 
 const defaultDir = "/var/lib/rbdplay-lab"
@@ -53,6 +56,7 @@ type Lab struct {
 	base     base
 	progress io.Writer
 	started  time.Time
+	durable  bool
 	held     func() error // the instance's lock, when Lock took it
 }
 
@@ -83,7 +87,7 @@ func Open(_ context.Context, config Config) (*Lab, error) {
 	l := &Lab{
 		Inventory: filepath.Join(out, "cluster.yml"),
 		name:      config.Name, out: out, progress: config.Progress, started: time.Now(),
-		store: store{firstOf(config.Dir, defaultDir)},
+		store: store{firstOf(config.Dir, defaultDir)}, durable: config.Durable,
 	}
 	return l, l.load()
 }

@@ -61,7 +61,10 @@ func (n *Node) mount(ctx context.Context) error {
 		return err
 	}
 	options := "lowerdir=" + strings.Join(n.lower, ":") + ",upperdir=" + n.Upper() +
-		",workdir=" + filepath.Join(n.dir, "work") + ",redirect_dir=on,index=on,xino=on,volatile"
+		",workdir=" + filepath.Join(n.dir, "work") + ",redirect_dir=on,index=on,xino=on"
+	if !n.lab.durable {
+		options += ",volatile"
+	}
 	_, err := run(ctx, 20*time.Second, "mount", "-t", "overlay", n.Machine(), "-o", options, n.Root())
 	return err
 }

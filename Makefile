@@ -103,11 +103,11 @@ fuzz: ## each fuzz test for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build ## rbdplay beside Ansible and mitogen on the lab; writes docs/benchmarks.md (Debian 12, root)
-	go run ./e2e/bench
+bench: build ## rbdplay beside its peers on the lab; writes docs/benchmarks.md; PARTS=ad for some parts (Debian 12, root)
+	go run ./e2e/bench -only '$(PARTS)'
 
 .PHONY: bench-short
-bench-short: build ## the same for every day: fewer parts, no page
+bench-short: build ## the same for every day: without the peers, no page
 	go run ./e2e/bench -short
 
 .PHONY: bench-go

@@ -6,115 +6,127 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
+	"slices"
+	"strings"
 )
 
 const (
 	bigBytes   = 512 << 20
 	manyFiles  = 2000
-	manyPeers  = 200 // of the peers, which need about half a second for each file
+	peerFiles  = 100 // of the peers, which need about half a second for each file
 	smallBytes = 2 << 10
+
+	bigCondition = "512 MiB"
+
+	scp           = "scp"
+	scpSameCipher = "scp, aes128-gcm"
 )
+
+func smallCondition(count int) string { return fmt.Sprintf("%d small files", count) }
 
 func rename(from, to string) error { return os.Rename(from, to) }
 
 // files measures one big file and many small ones to three hosts.
-func files(ctx context.Context, s *site, _ options) (section, error) {
-	sec := section{note: fmt.Sprintf(
-		"One file of 512 MiB of random bytes (scp: three at once), and trees of small files of 2 KiB, copied with `copy: src=DIR/`. The peers copy %d small files, since they need minutes for %d; *unchanged* is the same copy again.", manyPeers, manyFiles)}
+func files(ctx context.Context, s *site, o options) (section, error) {
+	sec := section{Note: fmt.Sprintf(
+		"One file of 512 MiB of random bytes, and trees of small files of 2 KiB, copied with `copy: src=DIR/`; *unchanged* is the same copy again. scp copies to all three hosts at once, with the cipher that it chooses and with the one that rbdplay has; it neither checks nor syncs what it wrote, and rbdplay does. Ansible and mitogen copy %d small files, since they would need a quarter of an hour and more for %d, and Ansible alone the big one.", peerFiles, manyFiles)}
 	inventory, err := s.inventory(3, 0)
 	if err != nil {
 		return sec, err
 	}
-	big := filepath.Join(s.dir, "big")
-	if err := writeRandom(big, bigBytes); err != nil {
+	f := filesPart{site: s, section: &sec, inventory: inventory, options: o}
+	if err := f.big(ctx); err != nil {
 		return sec, err
 	}
-	for _, count := range []int{manyPeers, manyFiles} {
-		if err := writeTree(filepath.Join(s.dir, fmt.Sprintf("tree%d", count)), count); err != nil {
+	if !o.short {
+		if err := f.small(ctx, peerFiles, runs(o, 5, 1), runs(o, 3, 1)); err != nil {
 			return sec, err
 		}
 	}
-	clean := func(ctx context.Context) error {
-		return s.onAll(ctx, "rm -rf /root/bench; mkdir /root/bench; sync")
-	}
-	playbook, err := s.playbook("big", "- hosts: all\n  gather_facts: false\n  tasks: [{copy: {src: "+big+", dest: /root/bench/big}}]\n")
-	if err != nil {
+	if err := f.small(ctx, manyFiles, runs(o, 3, 0), runs(o, 3, 0)); err != nil {
 		return sec, err
 	}
-	few := map[string]int{"rbdplay": 5, "ansible": 2, "mitogen": 1, "scp": 5}
-	t := trial{condition: "512 MiB", playbook: playbook, inventory: inventory, engines: s.peers, repeat: few, before: clean, changed: 3}
-	all, err := t.measure(ctx)
-	if err != nil {
-		return sec, err
-	}
-	sec.series = append(sec.series, all...)
-	scp, err := s.scp(ctx, big, few["scp"], clean)
-	if err != nil {
-		return sec, err
-	}
-	sec.series = append(sec.series, scp)
-	t.condition, t.before, t.changed, t.engines = "512 MiB, unchanged", nil, 0, s.peers[:1]
-	if _, err := t.engines[0].run(ctx, playbook, inventory); err != nil {
-		return sec, err
-	}
-	if all, err = t.measure(ctx); err != nil {
-		return sec, err
-	}
-	sec.series = append(sec.series, all...)
-	for _, count := range []int{manyPeers, manyFiles} {
-		small, err := s.playbook(fmt.Sprintf("small%d", count), fmt.Sprintf(
-			"- hosts: all\n  gather_facts: false\n  tasks: [{copy: {src: %s/tree%d/, dest: /root/bench/tree/}}]\n", s.dir, count))
-		if err != nil {
-			return sec, err
-		}
-		t := trial{playbook: small, inventory: inventory, engines: s.peers, repeat: map[string]int{"rbdplay": 5, "ansible": 1, "mitogen": 1}}
-		if count == manyFiles {
-			t.engines = s.peers[:1]
-		}
-		for _, again := range []bool{false, true} {
-			t.condition, t.before, t.changed = fmt.Sprintf("%d small files", count), clean, 3
-			if again {
-				t.condition, t.before, t.changed = t.condition+", unchanged", nil, 0
-			}
-			all, err := t.measure(ctx)
-			if err != nil {
-				return sec, err
-			}
-			sec.series = append(sec.series, all...)
-		}
-	}
-	return sec, clean(ctx)
+	return sec, f.clean(ctx)
 }
 
-// scp copies the file to all nodes at once with the system's own scp.
-func (s *site) scp(ctx context.Context, file string, times int, clean func(context.Context) error) (series, error) {
-	out := series{engine: "scp", condition: "512 MiB"}
-	access := filepath.Dir(s.lab.Inventory)
-	for range times {
-		if err := clean(ctx); err != nil {
-			return out, err
-		}
-		began := time.Now()
-		var running []*exec.Cmd
-		for _, n := range s.lab.Nodes {
-			c := exec.CommandContext(ctx, "scp", "-q", "-i", filepath.Join(access, "id_ed25519"),
-				"-o", "UserKnownHostsFile="+filepath.Join(access, "known_hosts"), file, "root@"+n.IP+":/root/bench/big")
-			if err := c.Start(); err != nil {
-				return out, err
-			}
-			running = append(running, c)
-		}
-		for _, c := range running {
-			if err := c.Wait(); err != nil {
-				return out, fmt.Errorf("scp: %w", err)
-			}
-		}
-		out.runs = append(out.runs, outcome{took: time.Since(began)})
+// filesPart is the part about files while it is measured.
+type filesPart struct {
+	*site
+	*section
+
+	inventory string
+	options   options
+}
+
+func (f *filesPart) clean(ctx context.Context) error {
+	return f.onAll(ctx, "rm -rf /root/bench; mkdir /root/bench; sync")
+}
+
+func (f *filesPart) add(ctx context.Context, t trial) error {
+	all, err := t.measure(ctx)
+	f.Figures = append(f.Figures, all...)
+	return err
+}
+
+func (f *filesPart) big(ctx context.Context) error {
+	file := filepath.Join(f.dir, "big")
+	if err := writeRandom(file, bigBytes); err != nil {
+		return err
 	}
-	return out, nil
+	playbook, err := f.playbook("big", "- hosts: all\n  gather_facts: false\n  tasks: [{copy: {src: "+file+", dest: /root/bench/big}}]\n")
+	if err != nil {
+		return err
+	}
+	repeat := map[string]int{rbdplay: 5, scpSameCipher: 5, scp: 3, ansible: 1}
+	if f.options.short {
+		repeat = map[string]int{rbdplay: 2, scpSameCipher: 2}
+	}
+	t := trial{
+		condition: bigCondition, playbook: playbook, inventory: f.inventory, before: f.clean, changed: 3, repeat: repeat,
+		engines: append(slices.Clone(f.peers), f.scp(scpSameCipher, file, "-c", "aes128-gcm@openssh.com"), f.scp(scp, file)),
+	}
+	if err := f.add(ctx, t); err != nil || f.options.short {
+		return err
+	}
+	t.condition, t.before, t.changed, t.repeat = bigCondition+", unchanged", nil, 0, map[string]int{rbdplay: 3}
+	if _, err := f.peers[0].run(ctx, playbook, f.inventory); err != nil { // the last one to write was scp
+		return err
+	}
+	return f.add(ctx, t)
+}
+
+// small measures a tree of small files, and the same again.
+func (f *filesPart) small(ctx context.Context, count int, first, again map[string]int) error {
+	tree := filepath.Join(f.dir, fmt.Sprintf("tree%d", count))
+	if err := writeTree(tree, count); err != nil {
+		return err
+	}
+	playbook, err := f.playbook(fmt.Sprintf("small%d", count), fmt.Sprintf(
+		"- hosts: all\n  gather_facts: false\n  tasks: [{copy: {src: %s/, dest: /root/bench/tree/}}]\n", tree))
+	if err != nil {
+		return err
+	}
+	t := trial{condition: smallCondition(count), playbook: playbook, inventory: f.inventory, engines: f.peers, before: f.clean, changed: 3, repeat: first}
+	if err := f.add(ctx, t); err != nil {
+		return err
+	}
+	t.condition, t.before, t.changed, t.repeat = t.condition+", unchanged", nil, 0, again
+	return f.add(ctx, t)
+}
+
+// scp is an engine that copies a file to all nodes at once with the system's own scp,
+// whatever the playbook.
+func (s *site) scp(name, file string, options ...string) engine {
+	access := filepath.Dir(s.lab.Inventory)
+	words := append([]string{"scp", "-q", "-i", filepath.Join(access, "id_ed25519"), "-o", "UserKnownHostsFile=" + filepath.Join(access, "known_hosts")}, options...)
+	script := "all=\n"
+	for _, n := range s.lab.Nodes {
+		script += fmt.Sprintf("%s %s root@%s:/root/bench/big & all=\"$all $!\"\n", strings.Join(words, " "), file, n.IP)
+	}
+	script += "for one in $all; do wait $one || exit 1; done\n"
+	nodes := len(s.lab.Nodes)
+	return engine{name: name, command: []string{"sh", "-c", script}, recap: func([]byte) (totals, error) { return totals{hosts: nodes, changed: nodes}, nil }}
 }
 
 // writeRandom writes bytes that do not compress, the same in every run.

@@ -1,33 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
-	"time"
 )
 
-// series are the runs of one engine under one condition.
-type series struct {
-	engine    string
-	condition string // "0 ms", "109 ms", "1,000 hosts"
-	runs      []outcome
-}
-
-// middle is the run of median length.
-func (s series) middle() outcome {
-	sorted := slices.Clone(s.runs)
-	slices.SortFunc(sorted, func(a, b outcome) int { return int(a.took - b.took) })
-	return sorted[len(sorted)/2]
-}
-
-// spread is the shortest and the longest run.
-func (s series) spread() (shortest, longest time.Duration) {
-	shortest, longest = s.runs[0].took, s.runs[0].took
-	for _, r := range s.runs {
-		shortest, longest = min(shortest, r.took), max(longest, r.took)
+// summed makes a figure of the runs of one engine under one condition.
+func summed(engine, condition string, runs []outcome) figure {
+	sorted := slices.Clone(runs)
+	slices.SortFunc(sorted, func(a, b outcome) int { return cmp.Compare(a.took, b.took) })
+	middle := sorted[(len(sorted)-1)/2] // of two the shorter: those are a peer's
+	return figure{
+		Engine: engine, Condition: condition, Runs: len(runs),
+		Median: middle.took, Shortest: sorted[0].took, Longest: sorted[len(sorted)-1].took,
+		CPU: middle.cpu, Peak: middle.peak, Hosts: middle.hosts,
 	}
-	return shortest, longest
 }
 
 // trial is a playbook that every engine runs, in turn.
@@ -39,25 +28,23 @@ type trial struct {
 	engines   []engine
 	before    func(ctx context.Context) error // puts the hosts into the state to start from; nil: nothing
 	changed   int                             // that every engine must report in all; negative: whatever it is
-	repeat    map[string]int                  // runs of each engine; 3 when not said
-	warm      bool                            // an uncounted run of each engine first
+	repeat    map[string]int                  // runs of each engine, by name; nil: 3 of each
+	warm      string                          // a playbook that each engine runs first, uncounted: its connections are made
 }
 
 // measure runs the trial: engine after engine, again and again, so that what else
 // happens on the machine meets all of them.
-func (t trial) measure(ctx context.Context) ([]series, error) {
-	all := make([]series, len(t.engines))
+func (t trial) measure(ctx context.Context) ([]figure, error) {
+	runs := map[string][]outcome{}
 	most := 0
-	for i, e := range t.engines {
-		all[i] = series{engine: e.name, condition: t.condition}
+	for _, e := range t.engines {
 		most = max(most, t.times(e))
 	}
-	first := 0
-	if t.warm {
-		first = -1
+	if err := t.warmUp(ctx); err != nil {
+		return nil, err
 	}
-	for round := first; round < most; round++ {
-		for i, e := range t.engines {
+	for round := range most {
+		for _, e := range t.engines {
 			if round >= t.times(e) {
 				continue
 			}
@@ -65,19 +52,36 @@ func (t trial) measure(ctx context.Context) ([]series, error) {
 			if err != nil {
 				return nil, err
 			}
-			if round >= 0 {
-				all[i].runs = append(all[i].runs, o)
-			}
+			runs[e.name] = append(runs[e.name], o)
+		}
+	}
+	var all []figure
+	for _, e := range t.engines {
+		if len(runs[e.name]) > 0 {
+			all = append(all, summed(e.name, t.condition, runs[e.name]))
 		}
 	}
 	return all, nil
 }
 
-func (t trial) times(e engine) int {
-	if n, ok := t.repeat[e.name]; ok {
-		return n
+func (t trial) warmUp(ctx context.Context) error {
+	for _, e := range t.engines {
+		if t.warm == "" || t.times(e) == 0 {
+			continue
+		}
+		if _, err := e.run(ctx, t.warm, t.inventory); err != nil {
+			return err
+		}
 	}
-	return 3
+	return nil
+}
+
+// times are the runs of an engine: 3 when nothing was said of any.
+func (t trial) times(e engine) int {
+	if t.repeat == nil {
+		return 3
+	}
+	return t.repeat[e.name]
 }
 
 func (t trial) once(ctx context.Context, e engine) (outcome, error) {
@@ -93,10 +97,11 @@ func (t trial) once(ctx context.Context, e engine) (outcome, error) {
 	return o, err
 }
 
-// repeats are the runs of each engine: the peers take their time.
-func repeats(o options) map[string]int {
+// runs are how often each engine runs. The peers take their time, so they run less
+// often, and in the short form not at all.
+func runs(o options, ours, theirs int) map[string]int {
 	if o.short {
-		return map[string]int{"rbdplay": 3, "ansible": 1, "mitogen": 1}
+		return map[string]int{rbdplay: min(ours, 3)}
 	}
-	return map[string]int{"rbdplay": 7, "ansible": 3, "mitogen": 3}
+	return map[string]int{rbdplay: ours, ansible: theirs, mitogen: theirs}
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 )
@@ -21,12 +24,12 @@ func firstContact(ctx context.Context, s *site, o options) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
-	playbook, err := s.playbook("first", "- hosts: all\n  gather_facts: false\n  tasks: [{ping: {}}]\n")
+	playbook, err := s.ping()
 	if err != nil {
 		return section{}, err
 	}
 	all, err := trial{
-		condition: "0 ms", playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o),
+		condition: "0 ms", playbook: playbook, inventory: inventory, engines: s.peers, repeat: runs(o, 7, 3),
 		before: func(ctx context.Context) error {
 			if err := s.forgetConnections(ctx); err != nil {
 				return err
@@ -34,7 +37,12 @@ func firstContact(ctx context.Context, s *site, o options) (section, error) {
 			return s.onAll(ctx, "rm -rf /root/.cache/rbdplay /root/.ansible")
 		},
 	}.measure(ctx)
-	return section{series: all, note: "One task on three hosts that have nothing of ours; rbdplay sends its agent to each."}, err
+	return section{Figures: all, Note: "One task on three hosts that have nothing of ours; rbdplay sends its agent to each."}, err
+}
+
+// ping is a playbook that only reaches the hosts.
+func (s *site) ping() (string, error) {
+	return s.playbook("ping", "- hosts: all\n  gather_facts: false\n  tasks: [{ping: {}}]\n")
 }
 
 // forgetConnections ends the connections that ansible keeps.
@@ -56,11 +64,15 @@ func loop100(ctx context.Context, s *site, o options) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
+	ping, err := s.ping()
+	if err != nil {
+		return section{}, err
+	}
 	all, err := trial{
-		condition: "0 ms", playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o), changed: 3, warm: true,
+		condition: "0 ms", playbook: playbook, inventory: inventory, engines: s.peers, repeat: runs(o, 7, 2), changed: 3, warm: ping,
 		before: func(ctx context.Context) error { return s.onAll(ctx, "rm -rf /root/bench; mkdir /root/bench") },
 	}.measure(ctx)
-	return section{series: all, note: "`lineinfile` adds 100 lines, one by one, to a file that is not there yet."}, err
+	return section{Figures: all, Note: "`lineinfile` adds 100 lines, one by one, to a file that is not there yet."}, err
 }
 
 // mixedTasks is a playbook of 60 tasks of six modules.
@@ -89,36 +101,55 @@ func mixed60(ctx context.Context, s *site, o options) (section, error) {
 	if _, err := s.text("bench.j2", "# of {{ inventory_hostname }}\n{% for n in range(20) %}\nvalue{{ n }} = {{ n * 2 }}\n{% endfor %}\n"); err != nil {
 		return section{}, err
 	}
-	sec := section{note: "12 times file, copy, template, lineinfile, and 6 each of stat and systemd. *first*: everything is made; *again*: nothing is left to do. The floor is 7 round trips to dial and one for each task."}
+	ping, err := s.ping()
+	if err != nil {
+		return section{}, err
+	}
+	sec := section{Note: "12 times file, copy, template, lineinfile, and 6 each of stat and systemd. *first*: everything is made; *again*: nothing is left to do. The floor is 7 round trips to dial and one for each task."}
 	clean := func(ctx context.Context) error { return s.onAll(ctx, "rm -rf /root/bench; mkdir /root/bench") }
-	for _, roundTrip := range trips(o) {
-		inventory, err := s.inventory(3, roundTrip)
+	for _, at := range mixedRuns(o) {
+		inventory, err := s.inventory(3, at.roundTrip)
 		if err != nil {
 			return sec, err
 		}
-		t := trial{playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o)}
-		switch { // the peers take minutes there
-		case roundTrip > 25*time.Millisecond:
-			t.repeat = map[string]int{"rbdplay": 3, "ansible": 1, "mitogen": 1}
-		case roundTrip > 0:
-			t.engines, t.repeat = s.peers[:1], map[string]int{"rbdplay": 3}
-		case !o.short:
-			t.repeat = map[string]int{"rbdplay": 7, "ansible": 2, "mitogen": 2}
+		t := trial{playbook: playbook, inventory: inventory, engines: s.peers, warm: ping}
+		t.condition, t.before, t.changed, t.repeat = trip(at.roundTrip)+", first", clean, 3*48, at.first
+		if err := sec.add(ctx, t, floor(60, at.roundTrip)); err != nil {
+			return sec, err
 		}
-		for _, again := range []bool{false, true} {
-			t.condition, t.before, t.changed = trip(roundTrip)+", first", clean, 3*48
-			if again {
-				t.condition, t.before, t.changed = trip(roundTrip)+", again", nil, 0
-			}
-			all, err := t.measure(ctx)
-			if err != nil {
-				return sec, err
-			}
-			sec.series = append(sec.series, all...)
-			sec.floor(t.condition, floor(60, roundTrip))
+		t.condition, t.before, t.changed, t.repeat = trip(at.roundTrip)+", again", nil, 0, at.again
+		if err := sec.add(ctx, t, floor(60, at.roundTrip)); err != nil {
+			return sec, err
 		}
 	}
 	return sec, nil
+}
+
+// mixedRun says how often the engines run at a distance.
+type mixedRun struct {
+	roundTrip    time.Duration
+	first, again map[string]int
+}
+
+// mixedRuns: the peers take minutes far away.
+func mixedRuns(o options) []mixedRun {
+	near := mixedRun{0, runs(o, 7, 1), runs(o, 7, 2)}
+	if o.short {
+		return []mixedRun{near}
+	}
+	return []mixedRun{
+		near,
+		{25 * time.Millisecond, runs(o, 3, 0), runs(o, 3, 0)},
+		{109 * time.Millisecond, runs(o, 3, 0), runs(o, 3, 1)},
+	}
+}
+
+// add measures a trial, with the least time that the round trips allow.
+func (s *section) add(ctx context.Context, t trial, least time.Duration) error {
+	all, err := t.measure(ctx)
+	s.Figures = append(s.Figures, all...)
+	s.floor(t.condition, least)
+	return err
 }
 
 // text writes a file beside the playbooks.
@@ -130,14 +161,6 @@ func (s *site) text(name, content string) (string, error) {
 	return file, rename(file, strings.TrimSuffix(file, ".yml"))
 }
 
-// trips are the round-trip times that are measured.
-func trips(o options) []time.Duration {
-	if o.short {
-		return []time.Duration{0}
-	}
-	return []time.Duration{0, 25 * time.Millisecond, 109 * time.Millisecond}
-}
-
 func trip(roundTrip time.Duration) string { return fmt.Sprintf("%d ms", roundTrip.Milliseconds()) }
 
 func shell36(ctx context.Context, s *site, o options) (section, error) {
@@ -146,28 +169,26 @@ func shell36(ctx context.Context, s *site, o options) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
-	sec := section{note: "36 tasks `shell: echo done`, as in the comparison published for other engines at 109 ms (Ansible 102 s, mitogen 16.9 s, the best agent-based engine 6.4 s; not measured here)."}
-	for _, roundTrip := range trips(options{}) {
-		if o.short && roundTrip != 109*time.Millisecond {
+	ping, err := s.ping()
+	if err != nil {
+		return section{}, err
+	}
+	sec := section{Note: "36 tasks `shell: echo done`, as in the comparison published for other engines at 109 ms (Ansible 102 s, mitogen 16.9 s, the best agent-based engine 6.4 s; not measured here)."}
+	for _, at := range []struct {
+		roundTrip    time.Duration
+		ours, theirs int
+	}{{0, 7, 2}, {25 * time.Millisecond, 5, 0}, {109 * time.Millisecond, 5, 1}} {
+		if o.short && at.roundTrip != 109*time.Millisecond {
 			continue
 		}
-		inventory, err := s.inventory(1, roundTrip)
+		inventory, err := s.inventory(1, at.roundTrip)
 		if err != nil {
 			return sec, err
 		}
-		t := trial{condition: trip(roundTrip), playbook: playbook, inventory: inventory, engines: s.peers, repeat: repeats(o), warm: !o.short}
-		if roundTrip > 0 {
-			t.repeat, t.warm = map[string]int{"rbdplay": 5, "ansible": 1, "mitogen": 1}, false
-		}
-		if o.short {
-			t.engines = s.peers[:1]
-		}
-		all, err := t.measure(ctx)
-		if err != nil {
+		t := trial{condition: trip(at.roundTrip), playbook: playbook, inventory: inventory, engines: s.peers, repeat: runs(o, at.ours, at.theirs), warm: ping}
+		if err := sec.add(ctx, t, floor(36, at.roundTrip)); err != nil {
 			return sec, err
 		}
-		sec.series = append(sec.series, all...)
-		sec.floor(t.condition, floor(36, roundTrip))
 	}
 	return sec, nil
 }
@@ -181,7 +202,38 @@ func haMinimal(ctx context.Context, s *site, o options) (section, error) {
 		return section{}, err
 	}
 	all, err := trial{
-		condition: "0 ms", playbook: "ha-minimal", inventory: s.lab.Inventory, engines: s.peers[:1], repeat: repeats(o),
+		condition: "0 ms", playbook: "ha-minimal", inventory: s.lab.Inventory, engines: s.peers[:1], repeat: runs(o, 7, 0),
 	}.measure(ctx)
-	return section{series: all, note: "The embedded playbook on a cluster that is highly available already. It has no peer: Ansible has none of these modules."}, err
+	return section{Figures: all, Note: "The embedded playbook on a cluster that is highly available already. It has no peer: Ansible has none of these modules."}, err
+}
+
+// The rows of the part about the agent.
+const (
+	agentSent   = "sent to a host (amd64, xz)"
+	agentOnDisk = "on the host's disk (amd64)"
+)
+
+// agentSizes looks at what bin/rbdplay carries for hosts.
+func agentSizes(_ context.Context, _ *site, _ options) (section, error) {
+	const program = "engine/agent/binaries/rbdplay-agent-linux-amd64"
+	sec := section{Note: "What rbdplay puts on a host once."}
+	sent, err := os.Stat(program + ".xz")
+	if err != nil {
+		return sec, fmt.Errorf("the agent as it is sent: %w", err)
+	}
+	packed, err := os.Open(program + ".gz")
+	if err != nil {
+		return sec, err
+	}
+	defer packed.Close() //nolint:errcheck // only read from
+	whole, err := gzip.NewReader(packed)
+	if err != nil {
+		return sec, fmt.Errorf("%s.gz: %w", program, err)
+	}
+	bytes, err := io.Copy(io.Discard, whole)
+	if err != nil {
+		return sec, fmt.Errorf("%s.gz: %w", program, err)
+	}
+	sec.Sizes = []size{{agentSent, sent.Size()}, {agentOnDisk, bytes}}
+	return sec, nil
 }

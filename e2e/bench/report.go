@@ -2,91 +2,107 @@ package main
 
 import (
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
-// section is what one part found.
-type section struct {
-	letter, title, note string
-	series              []series
-	floors              []conditionFloor
-	took                time.Duration
-	resources           bool // CPU and memory of the controller belong in the table
-}
+// byHand begins the part of the page that a person writes.
+const byHand = "<!-- below: written by hand -->\n"
 
-type conditionFloor struct {
-	condition string
-	least     time.Duration
-}
+// page draws the page. What follows the mark in the old one was written by a person,
+// and stays.
+func (r *results) page(old string) string {
+	_, kept, _ := strings.Cut(old, byHand)
+	var b strings.Builder
+	b.WriteString(`# Benchmarks
 
-// floor notes the least time that the round trips allow under a condition.
-func (s *section) floor(condition string, least time.Duration) {
-	s.floors = append(s.floors, conditionFloor{condition, least})
-}
+All engines run the same playbooks on the same hosts in turn, in one run. Ansible has pipelining, kept connections, 50 forks and gathers no facts. The hosts are the lab's (systemd-nspawn on this machine), which share its cores with the controller; distance is a TCP proxy that holds every byte back in both directions. A run in which a host failed, or in which the engines did not change the same number of things, ends its part, and the page keeps what was measured before. ` + "`make bench`" + ` measures the parts and draws this page, down to the mark, from docs/benchmarks.json.
 
-func (s *section) floorOf(condition string) time.Duration {
-	for _, f := range s.floors {
-		if f.condition == condition {
-			return f.least
-		}
+`)
+	b.WriteString(r.setups())
+	b.WriteString("\n## What was wanted\n\n" + targetTable(r.judge(targets())))
+	for i := range r.Sections {
+		b.WriteString(r.Sections[i].text())
 	}
-	return 0
+	return b.String() + "\n" + byHand + kept
 }
 
-// ours is rbdplay's median under a condition; 0 when it was not measured.
-func (s *section) ours(condition string) time.Duration {
-	for _, one := range s.series {
-		if one.engine == "rbdplay" && one.condition == condition {
-			return one.middle().took
+// setups says on what the parts were measured: mostly one machine for all.
+func (r *results) setups() string {
+	var order []string
+	parts := map[string][]string{}
+	for _, s := range r.Sections {
+		setup := strings.Join(append([]string{s.Measured.Machine}, s.Measured.Peers...), "; ")
+		if parts[setup] == nil {
+			order = append(order, setup)
 		}
+		parts[setup] = append(parts[setup], s.Letter)
 	}
-	return 0
+	var b strings.Builder
+	for _, setup := range order {
+		fmt.Fprintf(&b, "- Parts %s: %s\n", strings.Join(parts[setup], ", "), setup)
+	}
+	return b.String()
 }
 
 // text is the section as a table of Markdown, which a terminal shows well enough.
 func (s *section) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n## (%s) %s\n\n%s\n\n", s.letter, s.title, s.note)
+	fmt.Fprintf(&b, "\n## (%s) %s\n\n%s\n\n%s\n\n", s.Letter, s.Title, s.Note, s.Measured.text())
+	if len(s.Sizes) > 0 {
+		b.WriteString("| | size |\n|---|---|\n")
+		for _, one := range s.Sizes {
+			fmt.Fprintf(&b, "| %s | %s |\n", one.What, showBytes(one.Bytes))
+		}
+		return b.String()
+	}
 	head, line := "| | | median | shortest – longest | runs | rbdplay is |", "|---|---|---|---|---|---|"
-	if len(s.floors) > 0 {
+	if len(s.Floors) > 0 {
 		head, line = head+" × floor |", line+"---|"
 	}
-	if s.resources {
+	if s.Resources {
 		head, line = head+" CPU | CPU for each host | peak memory |", line+"---|---|---|"
 	}
 	fmt.Fprintf(&b, "%s\n%s\n", head, line)
-	for _, one := range s.series {
+	for _, one := range s.Figures {
 		b.WriteString(s.row(one))
 	}
 	return b.String()
 }
 
-func (s *section) row(one series) string {
-	m := one.middle()
-	shortest, longest := one.spread()
-	row := fmt.Sprintf("| %s | %s | %s | %s – %s | %d | %s |", one.condition, one.engine, show(m.took), show(shortest), show(longest), len(one.runs), s.ratio(one, m.took))
-	if len(s.floors) > 0 {
+func (m measured) text() string {
+	text := fmt.Sprintf("*Measured on %s: %s", m.On.UTC().Format(time.DateOnly), m.Commit)
+	if m.Took > 0 {
+		text += ", in " + m.Took.Round(time.Second).String()
+	}
+	return text + ".*"
+}
+
+func (s *section) row(one figure) string {
+	row := fmt.Sprintf("| %s | %s | %s | %s – %s | %d | %s |", one.Condition, one.Engine, show(one.Median), show(one.Shortest), show(one.Longest), one.Runs, s.ratio(one))
+	if len(s.Floors) > 0 {
 		times := ""
-		if least := s.floorOf(one.condition); least > 0 {
-			times = fmt.Sprintf("%.2f (of %s)", m.took.Seconds()/least.Seconds(), show(least))
+		if least := s.Floors[one.Condition]; least > 0 {
+			times = fmt.Sprintf("%.2f (of %s)", one.Median.Seconds()/least.Seconds(), show(least))
 		}
 		row += " " + times + " |"
 	}
-	if s.resources {
-		row += fmt.Sprintf(" %s | %s | %d MiB |", show(m.cpu), show(m.cpu/time.Duration(max(m.hosts, 1))), m.peak>>20)
+	if s.Resources {
+		row += fmt.Sprintf(" %s | %s | %s |", show(one.CPU), show(one.cpuOfHost()), showBytes(one.Peak))
 	}
 	return row + "\n"
 }
 
+func (f figure) cpuOfHost() time.Duration { return f.CPU / time.Duration(max(f.Hosts, 1)) }
+
 // ratio says how many times as fast as this engine rbdplay is.
-func (s *section) ratio(one series, took time.Duration) string {
-	ours := s.ours(one.condition)
-	if one.engine == "rbdplay" || ours == 0 {
+func (s *section) ratio(one figure) string {
+	ours, ok := s.figure(rbdplay, one.Condition)
+	if one.Engine == rbdplay || !ok {
 		return ""
 	}
-	return fmt.Sprintf("%.1f ×", took.Seconds()/ours.Seconds())
+	return showTimes(one.Median.Seconds() / ours.Median.Seconds())
 }
 
 // show rounds to three digits or so.
@@ -103,39 +119,33 @@ func show(d time.Duration) string {
 	}
 }
 
-// report is the page.
-type report struct {
-	machine  string
-	began    time.Time
-	versions []string
-	sections []section
+func showBytes(n int64) string {
+	if n < 100<<20 {
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
 }
 
-// write writes the page. What follows the mark in an earlier page was written by a
-// person, and stays.
-func (r report) write(file string) error {
-	const mark = "<!-- below: written by hand -->\n"
-	byHand := mark
-	if old, err := os.ReadFile(file); err == nil {
-		if _, after, ok := strings.Cut(string(old), mark); ok {
-			byHand += after
-		}
-	} else if !os.IsNotExist(err) {
-		return err
+// showTimes shows a ratio: with two digits after the point where it nears 1, since
+// there they decide.
+func showTimes(ratio float64) string {
+	if ratio < 10 {
+		return fmt.Sprintf("%.2f ×", ratio)
 	}
+	return fmt.Sprintf("%.1f ×", ratio)
+}
+
+// targetTable shows verdicts as a table of Markdown.
+func targetTable(verdicts []verdict) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# Benchmarks
-
-Made by `+"`make bench`"+` on %s: %s, shared by the controller and all hosts.
-
-%s
-
-All engines run the same playbooks on the same hosts in turn, in one run. Ansible has pipelining, kept connections, 50 forks and gathers no facts. The hosts are the lab's (systemd-nspawn on this machine); distance is a TCP proxy that holds every byte back in both directions. A run in which a host failed, or in which the engines did not change the same number of things, ends its part. All of it took %s.
-
-`, r.began.UTC().Format("2006-01-02"), r.machine, strings.Join(r.versions, "; "), time.Since(r.began).Round(time.Minute))
-	for _, s := range r.sections {
-		b.WriteString(s.text())
+	b.WriteString("| part | wanted | measured | |\n|---|---|---|---|\n")
+	for _, v := range verdicts {
+		fmt.Fprintf(&b, "| (%s) %s | %s | %s | %s |\n", v.letter, v.what, v.wanted, v.measured, v.outcome)
 	}
-	b.WriteString("\n" + byHand)
-	return os.WriteFile(file, []byte(b.String()), 0o644)
+	return b.String()
+}
+
+// only leaves the verdicts on the parts named by letters.
+func only(verdicts []verdict, letters string) []verdict {
+	return slices.DeleteFunc(verdicts, func(v verdict) bool { return !strings.Contains(letters, v.letter) })
 }

@@ -20,8 +20,8 @@ import (
 // which runs the real agent as a process of its own.
 func scale(ctx context.Context, s *site, o options) (section, error) {
 	sec := section{
-		resources: true,
-		note:      "20 small tasks (file, copy, lineinfile, stat) with nothing left to do. Each host is an SSH server in another process on this machine and runs the real agent, so hosts and controller share the two cores. CPU and memory are the controller's.",
+		Resources: true,
+		Note:      "20 small tasks (file, copy, lineinfile, stat) with nothing left to do. Each host is an SSH server in another process on this machine and runs the real agent, so hosts and controller share the two cores. CPU and memory are the controller's.",
 	}
 	counts := []int{10, 100, 1000}
 	if o.short {
@@ -32,12 +32,12 @@ func scale(ctx context.Context, s *site, o options) (section, error) {
 		if err != nil {
 			return sec, err
 		}
-		sec.series = append(sec.series, all...)
+		sec.Figures = append(sec.Figures, all...)
 	}
 	return sec, nil
 }
 
-func (s *site) manyHosts(ctx context.Context, count int) (all []series, err error) {
+func (s *site) manyHosts(ctx context.Context, count int) (all []figure, err error) {
 	dir := filepath.Join(s.dir, fmt.Sprintf("scale%d", count))
 	hosts, err := startHosts(ctx, count)
 	if err != nil {
@@ -52,17 +52,17 @@ func (s *site) manyHosts(ctx context.Context, count int) (all []series, err erro
 	if err != nil {
 		return nil, err
 	}
-	rbdplay := s.peers[0]
+	ours := s.peers[0]
 	// One first: the hosts share a home, and to unpack the agent in it once for each
 	// of them would take minutes.
-	if _, err := rbdplay.run(ctx, playbook, inventory, "-l", "host0000"); err != nil {
+	if _, err := ours.run(ctx, playbook, inventory, "-l", "host0000"); err != nil {
 		return nil, err
 	}
-	if _, err := rbdplay.run(ctx, playbook, inventory); err != nil { // makes what the measured runs find
+	if _, err := ours.run(ctx, playbook, inventory); err != nil { // makes what the measured runs find
 		return nil, err
 	}
 	return trial{
-		condition: fmt.Sprintf("%d hosts", count), playbook: playbook, inventory: inventory, engines: s.peers[:1], repeat: map[string]int{"rbdplay": 3},
+		condition: fmt.Sprintf("%d hosts", count), playbook: playbook, inventory: inventory, engines: s.peers[:1],
 	}.measure(ctx)
 }
 

@@ -23,8 +23,8 @@ type site struct {
 	unlock  func() error
 }
 
-// openSite boots the lab, builds rbdplay and installs the peers.
-func openSite(ctx context.Context) (*site, error) {
+// openSite boots the lab and installs the peers, if they are wanted.
+func openSite(ctx context.Context, o options) (*site, error) {
 	l, err := lab.Open(ctx, lab.Config{Progress: os.Stdout})
 	if err != nil {
 		return nil, err
@@ -34,13 +34,13 @@ func openSite(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	s := &site{lab: l, unlock: unlock}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *site) open(ctx context.Context) error {
+func (s *site) open(ctx context.Context, o options) error {
 	// A lab that is down comes up as it was installed.
 	if err := s.lab.Down(ctx, false); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (s *site) open(ctx context.Context) error {
 	if s.dir, err = os.MkdirTemp("", "rbdplay-bench-"); err != nil {
 		return err
 	}
-	if s.peers, err = findEngines(ctx, s.dir); err != nil {
+	if s.peers, err = findEngines(ctx, s.dir, o.short); err != nil {
 		return err
 	}
 	for _, e := range s.peers {

@@ -2,8 +2,13 @@ package agent
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
+	"io"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -52,6 +57,20 @@ func BenchmarkFrames(b *testing.B) {
 
 // A loop of 100 that edits one file, from the task's frame to the last outcome.
 func BenchmarkLoopOverOneFile(b *testing.B) {
+
+// inMemory is a source of one content.
+type inMemory []byte
+
+func (m inMemory) Open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m)), nil
+}
+
+// A big file on its way: out of the client, through frames, into the agent, checked,
+// onto the disk, durable, and looked at again; all but SSH.
+func BenchmarkCopyBigFile(b *testing.B) {
+	content := make(inMemory, 64<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content) // never fails
+	sum := sha256.Sum256(content)
 	registry, err := modules.All()
 	if err != nil {
 		b.Fatal(err)
@@ -70,6 +89,16 @@ func BenchmarkLoopOverOneFile(b *testing.B) {
 		outcomes, err := p.Run(b.Context(), task("lineinfile", items...), nil)
 		if err != nil || len(outcomes) != 100 || outcomes[99].Status != modules.Changed {
 			b.Fatal(len(outcomes), err)
+
+	p := newPair(b, content, func(o *ServeOptions) { o.Registry = registry })
+	b.SetBytes(int64(len(content)))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		ref := modules.ContentRef{SHA256: hex.EncodeToString(sum[:]), Length: int64(len(content)), Name: "big"}
+		dest := filepath.Join(b.TempDir(), fmt.Sprint(i))
+		outcomes, err := p.Run(b.Context(), Task{Module: "copy", Items: []map[string]any{{"src": ref, "dest": dest}}}, nil)
+		if err != nil || len(outcomes) != 1 || outcomes[0].Status != modules.Changed {
+			b.Fatal(outcomes, err)
 		}
 	}
 }

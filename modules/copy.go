@@ -297,17 +297,25 @@ func (c fileCopy) report(ctx context.Context, host sys.Reader, at found) (Result
 	if !at.is(sys.Regular) {
 		return result, digests{}, nil
 	}
-	r, err := host.Files().Open(ctx, at.path)
-	if err != nil {
-		return nil, digests{}, fmt.Errorf("reading %s: %w", at.path, err)
-	}
-	defer r.Close() //nolint:errcheck // only read from
-	old, err := digestBoth(ctx, r)
+	old, err := digestFile(ctx, host, at)
 	if err != nil {
 		return nil, digests{}, fmt.Errorf("reading %s: %w", at.path, err)
 	}
 	result["checksum"] = old.sha1
 	return result, old, nil
+}
+
+// digestFile reads a regular file, unless it is known what was written there.
+func digestFile(ctx context.Context, host sys.Reader, at found) (digests, error) {
+	if known, ok := sys.Written(ctx, at.info); ok {
+		return digests{known.SHA1, known.SHA256}, nil
+	}
+	r, err := host.Files().Open(ctx, at.path)
+	if err != nil {
+		return digests{}, err
+	}
+	defer r.Close() //nolint:errcheck // only read from
+	return digestBoth(ctx, r)
 }
 
 // wish compares by digest and says what should be there.

@@ -6,9 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"os"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -36,7 +36,7 @@ func BenchmarkFrames(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				wire.Reset()
-				body, err := encode(m)
+				body, err := encoded(m)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -44,7 +44,7 @@ func BenchmarkFrames(b *testing.B) {
 				if err := writeFrames(&wire, body); err != nil {
 					b.Fatal(err)
 				}
-				if body, err = readFrames(&wire); err != nil {
+				if body, err = framesOf(&wire); err != nil {
 					b.Fatal(err)
 				}
 				if _, err := decode(body); err != nil {
@@ -57,20 +57,6 @@ func BenchmarkFrames(b *testing.B) {
 
 // A loop of 100 that edits one file, from the task's frame to the last outcome.
 func BenchmarkLoopOverOneFile(b *testing.B) {
-
-// inMemory is a source of one content.
-type inMemory []byte
-
-func (m inMemory) Open(context.Context, string) (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(m)), nil
-}
-
-// A big file on its way: out of the client, through frames, into the agent, checked,
-// onto the disk, durable, and looked at again; all but SSH.
-func BenchmarkCopyBigFile(b *testing.B) {
-	content := make(inMemory, 64<<20)
-	_, _ = rand.NewChaCha8([32]byte{}).Read(content) // never fails
-	sum := sha256.Sum256(content)
 	registry, err := modules.All()
 	if err != nil {
 		b.Fatal(err)
@@ -89,7 +75,27 @@ func BenchmarkCopyBigFile(b *testing.B) {
 		outcomes, err := p.Run(b.Context(), task("lineinfile", items...), nil)
 		if err != nil || len(outcomes) != 100 || outcomes[99].Status != modules.Changed {
 			b.Fatal(len(outcomes), err)
+		}
+	}
+}
 
+// inMemory is a source of one content.
+type inMemory []byte
+
+func (m inMemory) Open(context.Context, string) (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m)), nil
+}
+
+// A big file on its way: out of the client, through frames, into the agent, checked,
+// onto the disk, durable, and looked at again; all but SSH.
+func BenchmarkCopyBigFile(b *testing.B) {
+	content := make(inMemory, 64<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content) // never fails
+	sum := sha256.Sum256(content)
+	registry, err := modules.All()
+	if err != nil {
+		b.Fatal(err)
+	}
 	p := newPair(b, content, func(o *ServeOptions) { o.Registry = registry })
 	b.SetBytes(int64(len(content)))
 	b.ReportAllocs()

@@ -83,11 +83,7 @@ func (c *Client) ping() {
 
 func (c *Client) receive(in io.Reader) error {
 	for {
-		body, err := readFrames(in)
-		if err != nil {
-			return err
-		}
-		m, err := decode(body)
+		m, err := receiveMessage(in)
 		if err != nil {
 			return err
 		}

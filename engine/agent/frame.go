@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // A frame is four bytes of length, big endian, and that many bytes. The top bit
@@ -32,8 +33,12 @@ func writeFrames(w io.Writer, message []byte) error {
 			header |= moreBit
 		}
 		// One Write for header and body: one packet on the wire.
-		buffer := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(part)), header)
-		if _, err := w.Write(append(buffer, part...)); err != nil {
+		frame := takeBuffer()
+		_ = binary.Write(frame, binary.BigEndian, header) // a buffer takes everything
+		frame.Write(part)
+		_, err := w.Write(frame.Bytes())
+		giveBack(frame)
+		if err != nil {
 			return err
 		}
 		if len(message) == 0 {
@@ -42,40 +47,73 @@ func writeFrames(w io.Writer, message []byte) error {
 	}
 }
 
-// readFrames receives one message. The end of the stream between two messages is
-// io.EOF, within one io.ErrUnexpectedEOF. Memory grows with what has arrived,
-// not with what a header claims.
-func readFrames(r io.Reader) ([]byte, error) { return readFramesUpTo(r, messageLimit) }
+// buffers are used again and again while files are on their way: made anew for each
+// window, they would keep the garbage collector busier than the transfer.
+var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
-func readFramesUpTo(r io.Reader, limit int) ([]byte, error) {
-	var message bytes.Buffer
+// keptBuffer is the most that a buffer may hold to be kept, in bytes.
+const keptBuffer = 1 << 20
+
+func takeBuffer() *bytes.Buffer {
+	b, _ := buffers.Get().(*bytes.Buffer) // New makes no other
+	b.Reset()
+	return b
+}
+
+// giveBack is for who took a buffer and has nothing left that points into it.
+func giveBack(b *bytes.Buffer) {
+	if b != nil && b.Cap() <= keptBuffer {
+		buffers.Put(b)
+	}
+}
+
+// receiveMessage reads one message; errors are those of readFrames, or say what is
+// wrong with the message.
+func receiveMessage(r io.Reader) (*message, error) {
+	body := takeBuffer()
+	if err := readFrames(r, body, messageLimit); err != nil {
+		return nil, err
+	}
+	m, err := decode(body.Bytes())
+	if err == nil && m.Data != nil {
+		m.Data.frame = body // its bytes lie in there
+		return m, nil
+	}
+	giveBack(body)
+	return m, err
+}
+
+// readFrames receives the bytes of one message. The end of the stream between two
+// messages is io.EOF, within one io.ErrUnexpectedEOF. Memory grows with what has
+// arrived, not with what a header claims.
+func readFrames(r io.Reader, message *bytes.Buffer, limit int) error {
 	for first := true; ; first = false {
 		var header [4]byte
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			if errors.Is(err, io.EOF) && !first {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, err
+			return err
 		}
 		length := binary.BigEndian.Uint32(header[:])
 		more := length&moreBit != 0
 		length &^= moreBit
 		if length > frameLimit || message.Len()+int(length) > limit {
-			return nil, fmt.Errorf("the other end announces a frame of %d bytes (%d so far), at most %d (%d) are allowed: it does not speak this protocol",
+			return fmt.Errorf("the other end announces a frame of %d bytes (%d so far), at most %d (%d) are allowed: it does not speak this protocol",
 				length, message.Len(), frameLimit, limit)
 		}
 		if more && length == 0 {
-			return nil, errors.New("the other end sends an empty frame that goes on: it does not speak this protocol")
+			return errors.New("the other end sends an empty frame that goes on: it does not speak this protocol")
 		}
-		n, err := io.CopyN(&message, r, int64(length))
+		n, err := io.CopyN(message, r, int64(length))
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, fmt.Errorf("frame of %d bytes ended after %d: %w", length, n, err)
+			return fmt.Errorf("frame of %d bytes ended after %d: %w", length, n, err)
 		}
 		if !more {
-			return message.Bytes(), nil
+			return nil
 		}
 	}
 }

@@ -27,11 +27,11 @@ func TestFrames(t *testing.T) {
 		if err := writeFrames(&wire, message); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readFrames(&wire)
+		got, err := framesOf(&wire)
 		if err != nil || !bytes.Equal(got, message) {
 			t.Errorf("%d bytes came back as %d, %v", size, len(got), err)
 		}
-		if _, err := readFrames(&wire); !errors.Is(err, io.EOF) {
+		if _, err := framesOf(&wire); !errors.Is(err, io.EOF) {
 			t.Errorf("after the message: %v", err)
 		}
 	}
@@ -53,14 +53,14 @@ func TestFramesRefuse(t *testing.T) {
 		"truncated second part": {wire: header(3|moreBit, "abc"), is: io.ErrUnexpectedEOF},
 		"empty part":            {wire: header(moreBit, ""), want: "empty frame"},
 	} {
-		_, err := readFrames(bytes.NewReader(tt.wire))
+		_, err := framesOf(bytes.NewReader(tt.wire))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || tt.is != nil && !errors.Is(err, tt.is) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	const limit = 1 << 20
 	endless := &repeat{frame: header(1000|moreBit, strings.Repeat("x", 1000))}
-	if _, err := readFramesUpTo(endless, limit); err == nil || endless.read > limit+8192 {
+	if _, err := endless.message(limit); err == nil || endless.read > limit+8192 {
 		t.Errorf("an endless message: %v after %d bytes", err, endless.read)
 	}
 	if err := writeFrames(io.Discard, make([]byte, messageLimit+1)); !errors.Is(err, errTooLarge) {
@@ -80,6 +80,24 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+func (r *repeat) message(limit int) ([]byte, error) {
+	var body bytes.Buffer
+	err := readFrames(r, &body, limit)
+	return body.Bytes(), err
+}
+
+func encoded(m *message) ([]byte, error) {
+	var body bytes.Buffer
+	err := encode(m, &body)
+	return body.Bytes(), err
+}
+
+func framesOf(r io.Reader) ([]byte, error) {
+	var body bytes.Buffer
+	err := readFrames(r, &body, messageLimit)
+	return body.Bytes(), err
+}
+
 // A header alone must not make the reader allocate what it claims.
 func TestFrameMemory(t *testing.T) {
 	wire := binary.BigEndian.AppendUint32(nil, frameLimit)
@@ -87,7 +105,7 @@ func TestFrameMemory(t *testing.T) {
 	const runs = 100
 	runtime.ReadMemStats(&before)
 	for range runs {
-		if _, err := readFrames(bytes.NewReader(wire)); err == nil {
+		if _, err := framesOf(bytes.NewReader(wire)); err == nil {
 			t.Fatal("a frame of which nothing arrived was read")
 		}
 	}
@@ -112,7 +130,7 @@ func TestValuesKeepTheirTypes(t *testing.T) {
 		"inside": []any{content},
 	}
 	sent := &message{ID: 7, Task: &Task{Module: "m", Items: []map[string]any{args}, Check: true, Environment: map[string]string{"A": "b"}}}
-	body, err := encode(sent)
+	body, err := encoded(sent)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +148,7 @@ func TestOutcomeTravels(t *testing.T) {
 		Status: modules.Changed, Message: "m", Result: modules.Result{"rc": int64(0), "stat": map[string]any{"exists": true}},
 		Changes: []change.Change{{Target: "/f", Action: change.Update, Field: "mode", Before: change.Text("0644"), After: change.Hidden()}},
 	}
-	body, err := encode(&message{ID: 1, Outcome: &outcome{Item: 2, Outcome: sent}})
+	body, err := encoded(&message{ID: 1, Outcome: &outcome{Item: 2, Outcome: sent}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +186,7 @@ func TestDecodeRefuses(t *testing.T) {
 func TestFailuresKeepTheirIdentity(t *testing.T) {
 	unknown := &sys.UnknownError{What: "w", Because: "b"}
 	for _, err := range []error{fs.ErrNotExist, context.Canceled, unknown, errors.New("plain")} {
-		body, encodeErr := encode(&message{ID: 1, End: &end{Failure: failureOf(err)}})
+		body, encodeErr := encoded(&message{ID: 1, End: &end{Failure: failureOf(err)}})
 		if encodeErr != nil {
 			t.Fatal(encodeErr)
 		}
@@ -196,7 +214,7 @@ func TestFailuresKeepTheirIdentity(t *testing.T) {
 func TestPlainValuesRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sent := map[string]any{"v": anyValue(3).Draw(t, "value")}
-		body, err := encode(&message{ID: 1, Task: &Task{Items: []map[string]any{sent}}})
+		body, err := encoded(&message{ID: 1, Task: &Task{Items: []map[string]any{sent}}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +250,7 @@ func FuzzReadMessage(f *testing.F) {
 		{ID: 3, Data: &data{Bytes: []byte("x"), Last: true, Failure: &failure{Text: "t"}}},
 		{ID: 4, Outcome: &outcome{Outcome: modules.Outcome{Result: modules.Result{"a": []any{nil}}}}},
 	} {
-		body, err := encode(m)
+		body, err := encoded(m)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -244,7 +262,7 @@ func FuzzReadMessage(f *testing.F) {
 	}
 	f.Add([]byte("\x00\x00\x00\x02hi"))
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		body, err := readFrames(bytes.NewReader(wire))
+		body, err := framesOf(bytes.NewReader(wire))
 		if err != nil {
 			return
 		}
@@ -255,7 +273,7 @@ func FuzzReadMessage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := encode(m)
+		again, err := encoded(m)
 		if err != nil {
 			t.Fatalf("what was decoded cannot be encoded: %v", err)
 		}

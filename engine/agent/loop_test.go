@@ -77,7 +77,7 @@ func TestLoopTellsNothingAsDoneThatIsNotInPlace(t *testing.T) {
 		l.release(test.failure)
 		var got []string
 		for wire.Len() > 0 {
-			body, err := readFrames(&wire)
+			body, err := framesOf(&wire)
 			if err != nil {
 				t.Fatal(err)
 			}

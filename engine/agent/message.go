@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -89,9 +90,32 @@ type end struct {
 // data is one window of a stream. The last one has Last set, and Failure when
 // the stream could not be read to its end.
 type data struct {
-	Bytes   []byte   `cbor:"1,keyasint,omitempty"`
+	Bytes   window   `cbor:"1,keyasint,omitempty"`
 	Last    bool     `cbor:"2,keyasint,omitempty"`
 	Failure *failure `cbor:"3,keyasint,omitempty"`
+
+	frame *bytes.Buffer // in which Bytes lie, for who has read them to give back
+}
+
+// window is a string of bytes that is not copied when it is decoded: it stays in
+// the message that it came in.
+type window []byte
+
+// UnmarshalCBOR implements cbor.Unmarshaler.
+func (w *window) UnmarshalCBOR(item []byte) error {
+	const (
+		byteString = 2 << 5
+		oneByte    = 24 // of length; 25 are two, 26 four
+	)
+	if len(item) == 0 || item[0]&^0x1f != byteString {
+		return errors.New("the bytes of a window are something else")
+	}
+	head := 1
+	if small := item[0] & 0x1f; small >= oneByte {
+		head += 1 << (small - oneByte) // the decoder has seen that the item is whole, and of definite length
+	}
+	*w = item[head:]
+	return nil
 }
 
 // credit lets the sender of a stream send more windows, or ends the stream.
@@ -161,7 +185,7 @@ const (
 
 var encoding, decoding = codec()
 
-func codec() (cbor.EncMode, cbor.DecMode) {
+func codec() (cbor.UserBufferEncMode, cbor.DecMode) {
 	tags := cbor.NewTagSet()
 	required := cbor.TagOptions{EncTag: cbor.EncTagRequired, DecTag: cbor.DecTagRequired}
 	enc, err := tagged(tags, required)
@@ -185,25 +209,24 @@ func codec() (cbor.EncMode, cbor.DecMode) {
 	return enc, dec
 }
 
-func tagged(tags cbor.TagSet, options cbor.TagOptions) (cbor.EncMode, error) {
+func tagged(tags cbor.TagSet, options cbor.TagOptions) (cbor.UserBufferEncMode, error) {
 	if err := tags.Add(options, reflect.TypeFor[modules.ContentRef](), contentRefTag); err != nil {
 		return nil, err
 	}
 	if err := tags.Add(options, reflect.TypeFor[modules.TreeRef](), treeRefTag); err != nil {
 		return nil, err
 	}
-	return cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncModeWithTags(tags)
+	return cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncModeWithTags(tags)
 }
 
-func encode(m *message) ([]byte, error) {
-	body, err := encoding.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a message: %w", err)
+func encode(m *message, into *bytes.Buffer) error {
+	if err := encoding.MarshalToBuffer(m, into); err != nil {
+		return fmt.Errorf("encoding a message: %w", err)
 	}
-	return body, nil
+	return nil
 }
 
-// decode reads one message and refuses any that does not set exactly one field.
+// decode reads one message, whose Data.Bytes lie in body, and refuses any that does not set exactly one field.
 func decode(body []byte) (*message, error) {
 	var m message
 	if err := decoding.Unmarshal(body, &m); err != nil {

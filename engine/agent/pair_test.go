@@ -412,7 +412,7 @@ func TestAgentMayNotAskForMore(t *testing.T) {
 	go func() { _, _ = io.Copy(io.Discard, fromClient) }()
 	c := newClient(in, out, &s, func() error { return errors.Join(in.Close(), out.Close()) }, func(err error) error { return err })
 	defer c.Close()
-	body, err := encode(&message{ID: 1, Need: &need{Task: 1, SHA256: secret.SHA256}})
+	body, err := encoded(&message{ID: 1, Need: &need{Task: 1, SHA256: secret.SHA256}})
 	if err != nil {
 		t.Fatal(err)
 	}

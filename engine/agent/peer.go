@@ -38,13 +38,14 @@ func (o *outbox) flush() {
 }
 
 func (o *outbox) send(m *message) error {
-	body, err := encode(m)
-	if err != nil {
+	body := takeBuffer()
+	defer giveBack(body)
+	if err := encode(m, body); err != nil {
 		return err
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.write(body)
+	return o.write(body.Bytes())
 }
 
 // write wants the lock held.

@@ -143,15 +143,11 @@ func (s *server) receive(ctx context.Context, in io.Reader) error {
 	})
 	defer silence.Stop()
 	for {
-		body, err := readFrames(in)
+		m, err := receiveMessage(in)
 		if err != nil {
 			return err
 		}
 		silence.Reset(limit)
-		m, err := decode(body)
-		if err != nil {
-			return err
-		}
 		if err := s.dispatch(ctx, m); err != nil {
 			return err
 		}

@@ -97,7 +97,8 @@ type receiver struct {
 	forget  func()
 	windows chan *data
 	window  bytes.Reader
-	err     error // sticky
+	frame   *bytes.Buffer // in which window lies
+	err     error         // sticky
 	once    sync.Once
 }
 
@@ -148,6 +149,8 @@ func (r *receiver) Read(p []byte) (int, error) {
 }
 
 func (r *receiver) accept(d *data) {
+	giveBack(r.frame) // all of it has been read
+	r.frame = d.frame
 	r.window.Reset(d.Bytes)
 	switch {
 	case d.Last && d.Failure != nil:

@@ -15,7 +15,7 @@ import (
 // crossed is m as the other end sees it, and how many bytes that took.
 func crossed(t rapid.TB, m *message, known *told) (*message, int) {
 	t.Helper()
-	body, err := encode(m)
+	body, err := encoded(m)
 	if err != nil {
 		t.Fatal(err)
 	}

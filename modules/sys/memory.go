@@ -53,11 +53,15 @@ func Recall[T any](ctx context.Context, key string, work func() (T, error)) (T, 
 	if err != nil {
 		return value, err
 	}
+	m.keep(key, value)
+	return value, nil
+}
+
+func (m *Memory) keep(key string, value any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.values == nil || len(m.values) >= mostRemembered {
 		m.values = map[string]any{}
 	}
 	m.values[key] = value
-	return value, nil
 }

@@ -3,7 +3,6 @@ package sys
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -42,11 +41,16 @@ func writeFile(ctx context.Context, path string, content Content, attributes Att
 	if err != nil {
 		return wrapPath("write", path, err)
 	}
+	var made written
 	err = folder.throughTemporary(base, func(temporary string) error {
-		return folder.fill(ctx, temporary, content, attributes.over(old), old, how)
+		made, err = folder.fill(ctx, temporary, content, attributes.over(old), old, how)
+		return err
 	})
 	if err == nil && how.durable {
 		err = folder.sync()
+	}
+	if err == nil {
+		made.remember(ctx, folder.child(base))
 	}
 	return wrapPath("write", path, err)
 }
@@ -164,24 +168,27 @@ func errMountPoint(err error) error {
 }
 
 // fill makes the file name with the content and attributes, durable if wanted.
-func (f *folder) fill(ctx context.Context, name string, content Content, a Attributes, old *oldFile, how copying) (err error) {
+func (f *folder) fill(ctx context.Context, name string, content Content, a Attributes, old *oldFile, how copying) (made written, err error) {
 	file, err := f.create(name, a)
 	if err != nil {
-		return err
+		return made, err
 	}
 	defer closing(file, &err)
-	if err := pour(ctx, file, content, how.sparse); err != nil {
-		return err
+	if made.sums, err = pour(ctx, file, content, how); err != nil {
+		return made, err
 	}
 	if err := dress(file, f.child(name), a, old); err != nil {
-		return err
+		return made, err
 	}
 	if how.durable {
 		if err := file.Sync(); err != nil {
-			return fmt.Errorf("making the content durable: %w", errors.Unwrap(err))
+			return made, fmt.Errorf("making the content durable: %w", errors.Unwrap(err))
 		}
 	}
-	return ctx.Err()
+	if made.info, err = infoOf(file.Stat()); err != nil {
+		return made, err
+	}
+	return made, ctx.Err()
 }
 
 // create makes an empty file that nobody else can read before it gets its mode.
@@ -206,35 +213,48 @@ const (
 	holeSize = 4 << 10   // a block of zeros of this size becomes a hole; divides chunk
 )
 
-// pour copies the content into file and checks that it is what it claims to be.
-func pour(ctx context.Context, file *os.File, content Content, sparse bool) (err error) {
+// flushEach is how much of a durable file is written before the disk is told to begin
+// with it, in bytes, so that little is left to wait for at its end.
+const flushEach = 8 << 20
+
+// pour copies the content into file and checks that it is what it claims to be. It
+// gives its digests when they are worth remembering.
+func pour(ctx context.Context, file *os.File, content Content, how copying) (sums Digests, err error) {
 	r, err := content.Open(ctx)
 	if err != nil {
-		return fmt.Errorf("opening the new content: %w", err)
+		return sums, fmt.Errorf("opening the new content: %w", err)
 	}
 	defer closing(r, &err)
-	sum, buffer, size := sha256.New(), make([]byte, min(chunk, content.Size()+1)), int64(0)
+	var from io.Reader = r
+	if c, ok := r.(SelfChecking); ok && content.SHA256() != "" {
+		from = c.Unchecked() // isContent does it
+	}
+	sum, buffer, size := newDigester(ctx, content, how), make([]byte, min(chunk, content.Size()+1)), int64(0)
 	for ended := false; !ended; {
 		if err := ctx.Err(); err != nil {
-			return err
+			return sums, err
 		}
-		n, err := io.ReadFull(r, buffer)
+		n, err := io.ReadFull(from, buffer)
 		ended = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !ended {
-			return fmt.Errorf("reading the new content: %w", err)
+			return sums, fmt.Errorf("reading the new content: %w", err)
 		}
-		sum.Write(buffer[:n])
+		sum.write(buffer[:n])
 		if size += int64(n); size > content.Size() {
 			break
 		}
-		if err := writeAt(file, buffer[:n], size-int64(n), sparse); err != nil {
-			return err
+		if err := writeAt(file, buffer[:n], size-int64(n), how.sparse); err != nil {
+			return sums, err
+		}
+		if how.durable && size%flushEach == 0 && n > 0 {
+			// Only a hint: what goes wrong, Sync says.
+			_ = unix.SyncFileRange(int(file.Fd()), size-flushEach, flushEach, unix.SYNC_FILE_RANGE_WRITE)
 		}
 	}
-	if err := isContent(content, size, sum.Sum(nil)); err != nil {
-		return err
+	if err := isContent(content, size, sum.sha256.Sum(nil)); err != nil {
+		return sums, err
 	}
-	return cut(file, size)
+	return sum.digests(), cut(file, size)
 }
 
 // cut gives the file its size: a hole at the end is no part of it yet, and it may have

@@ -175,7 +175,7 @@ func (p *pendingFile) rewrite(ctx context.Context, from string, content Content,
 	if err != nil {
 		return err
 	}
-	err = pour(ctx, next.File, content, false)
+	_, err = pour(ctx, next.File, content, copying{})
 	if err == nil {
 		err = dress(next.File, p.folder.child(next.name), a, old)
 	}

@@ -97,6 +97,11 @@ type Content interface {
 	SHA256() string
 }
 
+// SelfChecking is what Content.Open may yield: it hashes what it reads to hold it
+// against the content's digest. Who does that too reads from Unchecked instead, so
+// that a large content is hashed once; what is to be closed stays the SelfChecking.
+type SelfChecking interface{ Unchecked() io.Reader }
+
 // FileType is the type of a file, by the names that Ansible's stat uses.
 type FileType string
 

@@ -1,0 +1,95 @@
+package sys_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1" //nolint:gosec // the checksum that Ansible reports
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rbdplay/rbdplay/modules/sys"
+)
+
+// What was written into a large file is known until anything touches it.
+func TestDigestsOfWhatWasWritten(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	one, two := sha1.Sum(content), sha256.Sum256(content) //nolint:gosec // as above
+	want := sys.Digests{SHA1: hex.EncodeToString(one[:]), SHA256: hex.EncodeToString(two[:])}
+	for name, test := range map[string]struct {
+		size   int
+		forget bool
+		touch  func(path string) error
+		known  bool
+	}{
+		"left alone":         {size: len(content), known: true},
+		"no memory":          {size: len(content), forget: true},
+		"small":              {size: 4096},
+		"a byte changed":     {size: len(content), touch: changeByte},
+		"changed, time kept": {size: len(content), touch: changeAndKeepTime},
+		"appended":           {size: len(content), touch: appendByte},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := t.Context()
+			if !test.forget {
+				ctx = sys.WithMemory(ctx, &sys.Memory{})
+			}
+			path := filepath.Join(t.TempDir(), "file")
+			host := sys.NewReal()
+			if err := host.Change().Files().Write(ctx, path, textOf(content[:test.size]), sys.Attributes{}); err != nil {
+				t.Fatal(err)
+			}
+			if test.touch != nil {
+				if err := test.touch(path); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, known := written(ctx, t, host, path)
+			if known != test.known || known && got != want {
+				t.Errorf("got %v, %v", got, known)
+			}
+		})
+	}
+}
+
+func written(ctx context.Context, t *testing.T, host sys.Host, path string) (sys.Digests, bool) {
+	t.Helper()
+	info, err := host.Files().Lstat(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sys.Written(ctx, info)
+}
+
+func changeByte(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // what was written is looked at
+	_, err = f.WriteAt([]byte("x"), 5)
+	return err
+}
+
+func changeAndKeepTime(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if err := changeByte(path); err != nil {
+		return err
+	}
+	return os.Chtimes(path, info.ModTime(), info.ModTime())
+}
+
+func appendByte(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // as above
+	_, err = f.Write([]byte("x"))
+	return err
+}

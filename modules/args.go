@@ -55,6 +55,12 @@ type Contents interface {
 	Content(ref ContentRef) sys.Content
 }
 
+// Bringer is what Contents may be as well: Bring fetches what is small and not there
+// yet all at once, where Open would ask for one content after the other.
+type Bringer interface {
+	Bring(ctx context.Context, refs []ContentRef) error
+}
+
 // Content is an argument that holds the content of a file of the controller.
 type Content struct {
 	sys.Content
@@ -81,6 +87,14 @@ type Source struct {
 
 // Content opens the content of entry e.
 func (t Tree) Content(e TreeEntry) sys.Content { return t.contents.Content(*e.Content) }
+
+// bring fetches contents that are about to be read.
+func (t Tree) bring(ctx context.Context, refs []ContentRef) error {
+	if b, ok := t.contents.(Bringer); ok {
+		return b.Bring(ctx, refs)
+	}
+	return nil
+}
 
 // Problem is a fault in a task's arguments. Argument is "" for the task itself.
 type Problem struct{ Argument, Summary, Hint string }

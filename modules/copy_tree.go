@@ -38,6 +38,9 @@ func (a *CopyArgs) planTree(ctx context.Context, host sys.Reader, source Tree) (
 			return Plan{}, err
 		}
 	}
+	if err := copying.contents(ctx, host, source); err != nil {
+		return Plan{}, err
+	}
 	result, err := root.result(ctx, host)
 	if err != nil {
 		return Plan{}, err
@@ -46,7 +49,7 @@ func (a *CopyArgs) planTree(ctx context.Context, host sys.Reader, source Tree) (
 	if source.Origin != "" {
 		result["src"] = source.Origin
 	}
-	return Plan{Steps: orSummary(root.path, copying.steps), Result: result}, nil
+	return Plan{Steps: copying.all(), Result: result}, nil
 }
 
 // apart refuses a copy that would write into its own source.
@@ -96,6 +99,17 @@ type treeCopy struct {
 	args  *CopyArgs
 	root  string
 	steps []Step
+	files []treeFile   // that differ
+	fresh []*writeFile // that replace nothing; they come after steps
+}
+
+// treeFile is a file of the tree whose content or attributes may have to change.
+type treeFile struct {
+	fileCopy
+
+	at  found
+	old digests
+	ref *ContentRef
 }
 
 // parents makes the directories that are missing above the root.
@@ -196,17 +210,61 @@ func (t *treeCopy) file(ctx context.Context, host sys.Reader, at found, n *treeN
 	if at.exists && !one.force {
 		return nil
 	}
-	old := digests{}
+	file := treeFile{fileCopy: one, at: at, ref: n.ref}
 	if at.is(sys.Regular) {
-		if _, old, err = one.report(ctx, host, at); err != nil {
+		if _, file.old, err = one.report(ctx, host, at); err != nil {
 			return err
 		}
 	}
-	wish, err := one.wish(ctx, host, at, old)
-	if err != nil {
+	t.files = append(t.files, file)
+	return nil
+}
+
+// contents plans the files. What they lack is fetched together, since a change shows
+// the content of a small file.
+func (t *treeCopy) contents(ctx context.Context, host sys.Reader, source Tree) error {
+	var lacking []ContentRef
+	for _, f := range t.files {
+		if f.ref != nil && f.ref.SHA256 != f.old.sha256 {
+			lacking = append(lacking, *f.ref)
+		}
+	}
+	if err := source.bring(ctx, lacking); err != nil {
 		return err
 	}
-	steps, _, err := wish.steps(ctx, host)
+	for _, f := range t.files {
+		wish, err := f.wish(ctx, host, f.at, f.old)
+		if err != nil {
+			return err
+		}
+		steps, _, err := wish.steps(ctx, host)
+		if err != nil {
+			return err
+		}
+		t.add(f, steps)
+	}
+	return nil
+}
+
+func (t *treeCopy) add(f treeFile, steps []Step) {
+	if len(steps) == 1 && !f.at.exists {
+		if write, ok := steps[0].(*writeFile); ok {
+			t.fresh = append(t.fresh, write)
+			return
+		}
+	}
 	t.steps = append(t.steps, steps...)
-	return err
+}
+
+// all are the steps, folders before what is in them.
+func (t *treeCopy) all() []Step {
+	entries := len(t.steps) + len(t.fresh)
+	if len(t.fresh) <= fewFiles {
+		for _, write := range t.fresh {
+			t.steps = append(t.steps, write)
+		}
+	} else {
+		t.steps = append(t.steps, &writeFresh{root: t.root, files: t.fresh})
+	}
+	return orSummary(t.root, t.steps, entries)
 }

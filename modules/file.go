@@ -277,7 +277,7 @@ func (a *FileArgs) recurse(ctx context.Context, host sys.Reader, at found, steps
 		steps = append(steps, more...)
 		return err
 	})
-	return orSummary(at.path, steps), err
+	return orSummary(at.path, steps, len(steps)), err
 }
 
 // planLink makes or turns a symlink.

@@ -13,20 +13,21 @@ import (
 // shownSingly is the most differing files that are shown one by one.
 const shownSingly = 200
 
-// orSummary leaves steps as they are while there are few; else it makes one step
-// of them, shown as one change for each kind on target.
-func orSummary(target string, steps []Step) []Step {
-	if len(steps) <= shownSingly {
+// orSummary leaves the steps, which concern that many entries, as they are while there
+// are few; else it makes one step of them, shown as one change for each kind on
+// target.
+func orSummary(target string, steps []Step, entries int) []Step {
+	if entries <= shownSingly {
 		return steps
 	}
 	var all []change.Change
 	for _, step := range steps {
 		all = append(all, step.Changes()...)
 	}
-	return []Step{act{summarise(target, all, len(steps), 0), func(ctx context.Context, host sys.Host, result Result) error {
+	return []Step{act{summarise(target, all, entries, 0), func(ctx context.Context, host sys.Host, result Result) error {
 		for i, step := range steps {
 			if err := step.Do(ctx, host, result); err != nil {
-				return fmt.Errorf("after %d of %d entries of %s: %w", i, len(steps), target, err)
+				return fmt.Errorf("after %d of %d steps for %s: %w", i, len(steps), target, err)
 			}
 		}
 		return nil

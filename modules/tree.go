@@ -24,6 +24,7 @@ type treeNode struct {
 	xattrs  map[string][]byte
 	sum     string // SHA-256 where it is known
 	content func(ctx context.Context) (sys.Content, error)
+	ref     *ContentRef // what content stands for, when it is not on this host
 }
 
 // treeKeeps says what of a tree counts, besides names, types and contents.
@@ -122,7 +123,7 @@ func (t Tree) nodes(ctx context.Context, host sys.Reader, keeps treeKeeps, exclu
 			node.linkTo, node.xattrs = e.LinkTo, portable(e.Xattrs)
 		}
 		if e.Content != nil {
-			node.sum = e.Content.SHA256
+			node.sum, node.ref = e.Content.SHA256, e.Content
 			node.content = func(context.Context) (sys.Content, error) { return t.Content(e), nil }
 		}
 		if err := owners.set(ctx, &node.info, e.Owner, e.Group); err != nil {
@@ -154,7 +155,7 @@ func (t Tree) linkContents(nodes []*treeNode) error {
 			return fmt.Errorf("the tree of %s is broken: %s is a hard link of %s, which is not in it", t.Origin, n.path, e.LinkTo)
 		}
 		if first.Content != nil && n.content == nil {
-			n.sum = first.Content.SHA256
+			n.sum, n.ref = first.Content.SHA256, first.Content
 			n.content = func(context.Context) (sys.Content, error) { return t.Content(first), nil }
 		}
 		if byPath[n.linkTo] == nil {

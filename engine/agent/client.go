@@ -140,8 +140,11 @@ func (c *Client) serve(stream uint64, n *need) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.calls[n.Task]
-	if e == nil || !e.offered[n.SHA256] {
-		return fmt.Errorf("the agent asks for content %s, which no running task of it names", n.SHA256)
+	all := append([]string{n.SHA256}, n.More...)
+	for _, digest := range all {
+		if e == nil || !e.offered[digest] {
+			return fmt.Errorf("the agent asks for content %s, which no running task of it names", digest)
+		}
 	}
 	if c.senders[stream] != nil {
 		return fmt.Errorf("the agent asks for stream %d twice", stream)
@@ -154,7 +157,7 @@ func (c *Client) serve(stream uint64, n *need) error {
 			if c.contents == nil {
 				return nil, fmt.Errorf("content %s: %w", n.SHA256, fs.ErrNotExist)
 			}
-			return c.contents.Open(e.ctx, n.SHA256)
+			return &inTurn{open: func(digest string) (io.ReadCloser, error) { return c.contents.Open(e.ctx, digest) }, digests: all}, nil
 		}, func(d *data) error { return c.out.send(&message{ID: stream, Data: d}) }) // a failed write: the reader learns why
 	})
 	return nil

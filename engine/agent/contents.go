@@ -25,8 +25,9 @@ const (
 	spoolTotal  = 1 << 30
 )
 
-// fetch asks the other end for content; the stream is not checked yet.
-type fetch func(ctx context.Context, sha256 string) (io.ReadCloser, error)
+// fetch asks the other end for contents, which come one behind the other; the stream
+// is not checked yet.
+type fetch func(ctx context.Context, digests ...string) (io.ReadCloser, error)
 
 // store keeps content by digest: small content in memory, larger content in one
 // file that has no name. One store serves all tasks of a connection.
@@ -96,6 +97,49 @@ func (s *store) open(ctx context.Context, ref modules.ContentRef, get fetch) (io
 	}
 	s.held[ref.SHA256] = held
 	return s.read(held), nil
+}
+
+// bring fetches small contents that are not here yet in one exchange.
+func (s *store) bring(ctx context.Context, refs []modules.ContentRef, get fetch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lacking := s.lacking(refs)
+	if len(lacking) == 0 || s.held == nil {
+		return nil
+	}
+	var digests []string
+	for _, ref := range lacking {
+		digests = append(digests, ref.SHA256)
+	}
+	stream, err := get(ctx, digests...)
+	if err != nil {
+		return err
+	}
+	for _, ref := range lacking {
+		held, err := s.keep(ref, &checked{ReadCloser: io.NopCloser(io.LimitReader(stream, ref.Length)), ref: ref, digest: sha256.New()})
+		if err != nil {
+			return errors.Join(fmt.Errorf("fetching content: %w", err), stream.Close())
+		}
+		s.held[ref.SHA256] = held
+	}
+	return stream.Close()
+}
+
+// lacking are the small contents among refs, each once, that are to be fetched and
+// for which there is room.
+func (s *store) lacking(refs []modules.ContentRef) (lacking []modules.ContentRef) {
+	seen, size := map[string]bool{}, s.size
+	for _, ref := range refs {
+		if _, held := s.held[ref.SHA256]; held || seen[ref.SHA256] || ref.Inline != nil || ref.Length == 0 || ref.Length > memoryEach {
+			continue
+		}
+		seen[ref.SHA256] = true
+		if size += ref.Length; size > spoolTotal {
+			break
+		}
+		lacking = append(lacking, ref)
+	}
+	return lacking
 }
 
 func (s *store) keep(ref modules.ContentRef, stream io.Reader) (section, error) {
@@ -189,6 +233,11 @@ type taskContents struct {
 }
 
 func (t taskContents) Content(ref modules.ContentRef) sys.Content { return taskContent{t, ref} }
+
+// Bring implements modules.Bringer.
+func (t taskContents) Bring(ctx context.Context, refs []modules.ContentRef) error {
+	return t.store.bring(ctx, refs, t.get)
+}
 
 type taskContent struct {
 	taskContents

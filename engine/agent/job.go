@@ -157,7 +157,7 @@ func jobRecord(ctx context.Context, o Order, registry *modules.Registry, host sy
 type noContents struct{}
 
 func (noContents) Content(ref modules.ContentRef) sys.Content {
-	return taskContent{taskContents{store: newStore(), get: func(context.Context, string) (io.ReadCloser, error) {
+	return taskContent{taskContents{store: newStore(), get: func(context.Context, ...string) (io.ReadCloser, error) {
 		return nil, errors.New("a job has no controller to get content from")
 	}}, ref}
 }

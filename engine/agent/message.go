@@ -76,10 +76,12 @@ type entries struct {
 	Entries []modules.TreeEntry `cbor:"1,keyasint"`
 }
 
-// need asks for content that a running task's arguments name.
+// need asks for content that a running task's arguments name, and for more that is
+// to come behind it in the same stream.
 type need struct {
-	Task   uint64 `cbor:"1,keyasint"`
-	SHA256 string `cbor:"2,keyasint"`
+	Task   uint64   `cbor:"1,keyasint"`
+	SHA256 string   `cbor:"2,keyasint"`
+	More   []string `cbor:"3,keyasint,omitempty"`
 }
 
 type end struct {

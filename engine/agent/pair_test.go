@@ -640,3 +640,69 @@ func TestLocal(t *testing.T) {
 		t.Error("Run works after Close")
 	}
 }
+
+// Many small files cost a few messages, however many they are: what is lacking comes
+// in one stream. What is there already is not sent.
+func TestATreeOfSmallFilesComesTogether(t *testing.T) {
+	registry, err := modules.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s shelf
+	p := newPair(t, &s, func(o *ServeOptions) { o.Registry = registry })
+	dest := t.TempDir()
+	tree := modules.TreeRef{Origin: "tree/", Entries: []modules.TreeEntry{{Path: ".", Info: sys.FileInfo{Type: sys.Directory, Mode: 0o755}}}}
+	const files = 300
+	for i := range files {
+		content := []byte(strings.Repeat(fmt.Sprintf("%04d", i%250), 100)) // some twice
+		ref := s.add(content)
+		tree.Entries = append(tree.Entries, modules.TreeEntry{
+			Path: fmt.Sprintf("f%d", i), Info: sys.FileInfo{Type: sys.Regular, Mode: 0o644, Size: int64(len(content))}, Content: &ref,
+		})
+		if i < 20 {
+			if err := os.WriteFile(filepath.Join(dest, fmt.Sprintf("f%d", i)), content, 0o644); err != nil { //nolint:gosec // the mode that copy would give
+				t.Fatal(err)
+			}
+		}
+	}
+	outcomes, err := p.Run(t.Context(), task("copy", map[string]any{"src": tree, "dest": dest}), nil)
+	if err != nil || outcomes[0].Status != modules.Changed {
+		t.Fatal(outcomes, err)
+	}
+	for i := range files {
+		got, err := os.ReadFile(filepath.Join(dest, fmt.Sprintf("f%d", i)))
+		if want := strings.Repeat(fmt.Sprintf("%04d", i%250), 100); err != nil || string(got) != want {
+			t.Fatalf("file %d is %q, %v", i, got, err)
+		}
+	}
+	if len(s.opened) != 250 { // all but f20 to f249 once; f0 to f19 for the files from f250 on
+		t.Errorf("%d contents were read", len(s.opened))
+	}
+	if requests, replies := p.requests.Load(), p.replies.Load(); requests > 4 || replies > 8 {
+		t.Errorf("%d messages there and %d back", requests, replies)
+	}
+}
+
+// A content that is not what was announced is refused, also in the midst of others.
+func TestABrokenContentAmongOthers(t *testing.T) {
+	var s shelf
+	store := newStore()
+	var refs []modules.ContentRef
+	for i := range 3 {
+		refs = append(refs, s.add([]byte(fmt.Sprintf("content %d", i))))
+	}
+	stream := func(text string) fetch {
+		return func(context.Context, ...string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+	}
+	for _, text := range []string{"content 0content Xcontent 2", "content 0content 1", ""} {
+		if err := store.bring(t.Context(), refs, stream(text)); err == nil || !strings.Contains(err.Error(), "it changed on its way") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := store.bring(t.Context(), refs, stream("content 1content 2")); err != nil { // the first is held
+		t.Error(err)
+	}
+	if err := store.bring(t.Context(), refs, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -308,8 +308,8 @@ func (s *server) run(c *call) error {
 	if !ok || spec.Place != modules.OnHost {
 		return fmt.Errorf("the agent has no module %s", c.task.Module)
 	}
-	contents := taskContents{store: s.store, get: func(ctx context.Context, digest string) (io.ReadCloser, error) {
-		return s.fetch(ctx, c.id, digest)
+	contents := taskContents{store: s.store, get: func(ctx context.Context, digests ...string) (io.ReadCloser, error) {
+		return s.fetch(ctx, c.id, digests)
 	}}
 	var known told
 	tell := func(m *message) error {
@@ -484,7 +484,7 @@ func (s *server) host(check bool) sys.Host {
 }
 
 // fetch asks the controller for content that the running task needs.
-func (s *server) fetch(ctx context.Context, task uint64, digest string) (io.ReadCloser, error) {
+func (s *server) fetch(ctx context.Context, task uint64, digests []string) (io.ReadCloser, error) {
 	s.mu.Lock()
 	s.streams++
 	id := s.streams
@@ -497,7 +497,7 @@ func (s *server) fetch(ctx context.Context, task uint64, digest string) (io.Read
 	})
 	s.receivers[id] = r
 	s.mu.Unlock()
-	if err := s.send(&message{ID: id, Need: &need{Task: task, SHA256: digest}}); err != nil {
+	if err := s.send(&message{ID: id, Need: &need{Task: task, SHA256: digests[0], More: digests[1:]}}); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil

@@ -90,6 +90,44 @@ func (s *sender) copy(ctx context.Context, open func() (io.ReadCloser, error), s
 	}
 }
 
+// inTurn reads one content after another.
+type inTurn struct {
+	open    func(digest string) (io.ReadCloser, error)
+	digests []string // that are still to come
+	now     io.ReadCloser
+}
+
+func (t *inTurn) Read(p []byte) (int, error) {
+	for {
+		if t.now == nil {
+			if len(t.digests) == 0 {
+				return 0, io.EOF
+			}
+			var err error
+			if t.now, err = t.open(t.digests[0]); err != nil {
+				return 0, err
+			}
+			t.digests = t.digests[1:]
+		}
+		n, err := t.now.Read(p)
+		if !errors.Is(err, io.EOF) {
+			return n, err
+		}
+		if err := t.Close(); err != nil || n > 0 {
+			return n, err
+		}
+	}
+}
+
+func (t *inTurn) Close() error {
+	if t.now == nil {
+		return nil
+	}
+	now := t.now
+	t.now = nil
+	return now.Close()
+}
+
 // receiver is the receiving half: an io.ReadCloser fed by the reader of frames.
 type receiver struct {
 	ctx     context.Context

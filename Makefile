@@ -13,6 +13,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unve
 LAB := go run ./e2e/lab/cmd/lab
 TEST := go test -vet=off# which is lint's part
 FUZZTIME ?= 10s
+COUNT ?= 1
 PACKAGES := gcc libc6-dev dnf rpm createrepo-c xfsprogs btrfs-progs dosfstools ansible-core
 
 # Tests on hosts wait for much of their time, so there are two labs, beside each
@@ -111,8 +112,8 @@ bench-short: build ## the same for every day: without the peers, no page
 	go run ./e2e/bench -short
 
 .PHONY: bench-go
-bench-go: ## Go benchmarks of the hot paths
-	go test -run '^$$' -bench . -benchmem ./engine/... ./modules/...
+bench-go: ## Go benchmarks of the hot paths, COUNT (1) times; benchstat reads what they print
+	go test -run '^$$' -bench . -benchmem -count $(COUNT) ./engine/... ./modules/...
 
 .PHONY: docs
 docs: build ## write docs/modules from the code

@@ -52,6 +52,7 @@ func (t trial) measure(ctx context.Context) ([]figure, error) {
 			if err != nil {
 				return nil, err
 			}
+			fmt.Printf("  %s, %s: %s\n", t.condition, e.name, show(o.took))
 			runs[e.name] = append(runs[e.name], o)
 		}
 	}

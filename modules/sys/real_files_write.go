@@ -185,8 +185,10 @@ func (f *folder) fill(ctx context.Context, name string, content Content, a Attri
 			return made, fmt.Errorf("making the content durable: %w", errors.Unwrap(err))
 		}
 	}
-	if made.info, err = infoOf(file.Stat()); err != nil {
-		return made, err
+	if made.sums != (Digests{}) {
+		if made.info, err = infoOf(file.Stat()); err != nil {
+			return made, err
+		}
 	}
 	return made, ctx.Err()
 }

@@ -3,8 +3,10 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha1" //nolint:gosec // the checksum that Ansible reports
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -136,21 +138,52 @@ func (c *contents) digest(fsys fs.FS, name string, decrypt bool) (modules.Conten
 	if decrypt && vault.IsEncrypted(start) {
 		return c.decrypted(ref, name, whole)
 	}
-	hash := sha256.New()
 	if info.Size() <= inlineLimit {
 		if ref.Inline, err = io.ReadAll(whole); err != nil {
 			return ref, err
 		}
-		hash.Write(ref.Inline)
-		ref.Length = int64(len(ref.Inline))
-	} else if ref.Length, err = io.Copy(hash, whole); err != nil {
+		sum := sha256.Sum256(ref.Inline)
+		ref.SHA256, ref.Length = hex.EncodeToString(sum[:]), int64(len(ref.Inline))
+		return ref, nil
+	}
+	if err := hashBoth(&ref, whole, info.Size()); err != nil {
 		return ref, err
 	}
-	ref.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	if ref.Inline == nil {
-		c.offer(ref.SHA256, func(context.Context) (io.ReadCloser, error) { return fsys.Open(name) })
-	}
+	c.offer(ref.SHA256, func(context.Context) (io.ReadCloser, error) { return fsys.Open(name) })
 	return ref, nil
+}
+
+// sha1From is the least size of a file, in bytes, of which hosts are told the SHA-1
+// as well: they need it for their results and would each work it out.
+const sha1From = 16 << 20
+
+// hashBoth fills in length and digests of what from yields. All hosts wait for it, so
+// the two digests of a large file are made side by side.
+func hashBoth(ref *modules.ContentRef, from io.Reader, size int64) error {
+	one, two := sha1.New(), sha256.New() //nolint:gosec // the checksum that Ansible reports
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := io.ReadFull(from, buffer)
+		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !ended {
+			return err
+		}
+		var both sync.WaitGroup
+		if size >= sha1From {
+			both.Go(func() { one.Write(buffer[:n]) })
+		}
+		two.Write(buffer[:n])
+		both.Wait()
+		ref.Length += int64(n)
+		if ended {
+			break
+		}
+	}
+	if size >= sha1From {
+		ref.SHA1 = hex.EncodeToString(one.Sum(nil))
+	}
+	ref.SHA256 = hex.EncodeToString(two.Sum(nil))
+	return nil
 }
 
 // decrypted makes what a vault holds travel. It stays in memory only.

@@ -24,6 +24,7 @@ type ContentRef struct {
 	Inline []byte `cbor:"4,keyasint,omitempty"`
 	Name   string `cbor:"5,keyasint,omitempty"` // base name of the source, for a dest that is a directory
 	Secret bool   `cbor:"6,keyasint,omitempty"` // it was decrypted from a vault: never shown
+	SHA1   string `cbor:"7,keyasint,omitempty"` // of large content: who hashes it once spares the hosts it
 }
 
 // TreeRef is a directory as it travels in arguments. Exactly one of Entries (a
@@ -67,6 +68,14 @@ type Content struct {
 	Mode   uint32 // of the source; 0 when it had none (a rendered template)
 	Name   string
 	Secret bool // shown to nobody
+}
+
+// SHA1 implements sys.Summed.
+func (c *Content) SHA1() string {
+	if summed, ok := c.Content.(sys.Summed); ok {
+		return summed.SHA1()
+	}
+	return ""
 }
 
 // Tree is an argument that holds a directory.

@@ -246,6 +246,7 @@ type taskContent struct {
 
 func (c taskContent) Size() int64    { return c.ref.Length }
 func (c taskContent) SHA256() string { return c.ref.SHA256 }
+func (c taskContent) SHA1() string   { return c.ref.SHA1 }
 
 func (c taskContent) Open(ctx context.Context) (io.ReadCloser, error) {
 	return c.store.open(ctx, c.ref, c.get)

@@ -68,12 +68,17 @@ func (w written) remember(ctx context.Context, path string) {
 
 // digester hashes content on its way into a file.
 type digester struct {
-	sha256, sha1 hash.Hash // sha1 is nil where it is not wanted
+	remember     bool
+	sha256, sha1 hash.Hash // sha1 is nil where it is known or not wanted
+	known        string    // SHA-1
 }
 
 func newDigester(ctx context.Context, content Content, how copying) *digester {
-	d := &digester{sha256: sha256.New()}
-	if how.durable && content.Size() >= rememberedFrom && Remembers(ctx) {
+	d := &digester{sha256: sha256.New(), remember: how.durable && content.Size() >= rememberedFrom && Remembers(ctx)}
+	if summed, ok := content.(Summed); ok && content.SHA256() != "" {
+		d.known = summed.SHA1()
+	}
+	if d.remember && d.known == "" {
 		d.sha1 = sha1.New() //nolint:gosec // as above
 	}
 	return d
@@ -87,8 +92,11 @@ func (d *digester) write(p []byte) {
 }
 
 func (d *digester) digests() Digests {
-	if d.sha1 == nil {
+	if !d.remember {
 		return Digests{}
 	}
-	return Digests{SHA1: hex.EncodeToString(d.sha1.Sum(nil)), SHA256: hex.EncodeToString(d.sha256.Sum(nil))}
+	if d.sha1 != nil {
+		d.known = hex.EncodeToString(d.sha1.Sum(nil))
+	}
+	return Digests{SHA1: d.known, SHA256: hex.EncodeToString(d.sha256.Sum(nil))}
 }

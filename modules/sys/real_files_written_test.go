@@ -13,6 +13,37 @@ import (
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
+// summedText is a content whose digests are known.
+type summedText struct {
+	textOf
+
+	sums sys.Digests
+}
+
+func (s summedText) SHA256() string { return s.sums.SHA256 }
+func (s summedText) SHA1() string   { return s.sums.SHA1 }
+
+// A digest that came with the content is remembered, not worked out again; the one
+// that guards the content is.
+func TestDigestThatCameAlong(t *testing.T) {
+	text := textOf(bytes.Repeat([]byte("0123456789abcdef"), 1<<20))
+	sum := sha256.Sum256([]byte(text))
+	want := sys.Digests{SHA1: "told", SHA256: hex.EncodeToString(sum[:])}
+	ctx := sys.WithMemory(t.Context(), &sys.Memory{})
+	path := filepath.Join(t.TempDir(), "file")
+	host := sys.NewReal()
+	if err := host.Change().Files().Write(ctx, path, summedText{text, want}, sys.Attributes{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, known := written(ctx, t, host, path); !known || got != want {
+		t.Errorf("got %v, %v", got, known)
+	}
+	broken := summedText{text, sys.Digests{SHA1: "told", SHA256: "other"}}
+	if err := host.Change().Files().Write(ctx, path, broken, sys.Attributes{}); err == nil {
+		t.Error("a content that is not what it claims to be was written")
+	}
+}
+
 // What was written into a large file is known until anything touches it.
 func TestDigestsOfWhatWasWritten(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)

@@ -97,6 +97,10 @@ type Content interface {
 	SHA256() string
 }
 
+// Summed is what a Content may be as well: SHA1 is the other digest of the content that
+// has the digest SHA256, in hex, or "".
+type Summed interface{ SHA1() string }
+
 // SelfChecking is what Content.Open may yield: it hashes what it reads to hold it
 // against the content's digest. Who does that too reads from Unchecked instead, so
 // that a large content is hashed once; what is to be closed stays the SelfChecking.

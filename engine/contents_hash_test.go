@@ -1,0 +1,29 @@
+package engine
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // the checksum that Ansible reports
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+
+	"github.com/rbdplay/rbdplay/modules"
+)
+
+func TestHashBoth(t *testing.T) {
+	for _, size := range []int{inlineLimit + 1, 1 << 20, sha1From, sha1From + 5} {
+		content := bytes.Repeat([]byte("0123456789a"), size/11+1)[:size]
+		one, two := sha1.Sum(content), sha256.Sum256(content) //nolint:gosec // as above
+		want := modules.ContentRef{SHA256: hex.EncodeToString(two[:]), Length: int64(size)}
+		if size >= sha1From {
+			want.SHA1 = hex.EncodeToString(one[:])
+		}
+		var got modules.ContentRef
+		if err := hashBoth(&got, bytes.NewReader(content), int64(size)); err != nil {
+			t.Fatal(err)
+		}
+		if got.SHA256 != want.SHA256 || got.SHA1 != want.SHA1 || got.Length != want.Length {
+			t.Errorf("%d bytes: got %+v, want %+v", size, got, want)
+		}
+	}
+}

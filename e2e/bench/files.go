@@ -120,13 +120,14 @@ func (f *filesPart) small(ctx context.Context, count int, first, again map[strin
 func (s *site) scp(name, file string, options ...string) engine {
 	access := filepath.Dir(s.lab.Inventory)
 	words := append([]string{"scp", "-q", "-i", filepath.Join(access, "id_ed25519"), "-o", "UserKnownHostsFile=" + filepath.Join(access, "known_hosts")}, options...)
-	script := "all=\n"
+	var script strings.Builder
+	script.WriteString("all=\n")
 	for _, n := range s.lab.Nodes {
-		script += fmt.Sprintf("%s %s root@%s:/root/bench/big & all=\"$all $!\"\n", strings.Join(words, " "), file, n.IP)
+		fmt.Fprintf(&script, "%s %s root@%s:/root/bench/big & all=\"$all $!\"\n", strings.Join(words, " "), file, n.IP)
 	}
-	script += "for one in $all; do wait $one || exit 1; done\n"
+	script.WriteString("for one in $all; do wait $one || exit 1; done\n")
 	nodes := len(s.lab.Nodes)
-	return engine{name: name, command: []string{"sh", "-c", script}, recap: func([]byte) (totals, error) { return totals{hosts: nodes, changed: nodes}, nil }}
+	return engine{name: name, command: []string{"sh", "-c", script.String()}, recap: func([]byte) (totals, error) { return totals{hosts: nodes, changed: nodes}, nil }}
 }
 
 // writeRandom writes bytes that do not compress, the same in every run.

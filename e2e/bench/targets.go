@@ -33,7 +33,7 @@ func targets() []target {
 		faster("a", "100 lines, 0 ms", "0 ms", 20, "mitogen"),
 		faster("b", "nothing to do, 0 ms", "0 ms, again", 80, "ansible"),
 		faster("b", "nothing to do, 0 ms", "0 ms, again", 30, "mitogen"),
-		nearFloor("b", "nothing to do, 109 ms", "109 ms, again", 1.5),
+		nearFloor("nothing to do, 109 ms", "109 ms, again", 1.5),
 		within("c", "one host, 109 ms", "109 ms", 2500*time.Millisecond),
 		faster("d", "a big file", bigCondition, 1, scp),
 		faster("d", "a big file", bigCondition, 1, scpSameCipher),
@@ -43,8 +43,8 @@ func targets() []target {
 		memory("f", "1,000 hosts × 20 tasks", "1000 hosts", 400*mib),
 		flat("f", "1,000 hosts × 20 tasks", "100 hosts", "1000 hosts", 1.25),
 		within("g", "first contact, 0 ms", "0 ms", 1500*time.Millisecond),
-		small("h", agentSent, 5*mib/2),
-		small("h", agentOnDisk, 8*mib),
+		small(agentSent, 5*mib/2),
+		small(agentOnDisk, 8*mib),
 	}
 }
 
@@ -82,8 +82,8 @@ func faster(letter, what, condition string, least float64, peer string) target {
 	}}
 }
 
-func nearFloor(letter, what, condition string, most float64) target {
-	return target{letter, what, fmt.Sprintf("at most %g × the floor", most), func(s *section) (reading, bool) {
+func nearFloor(what, condition string, most float64) target {
+	return target{"b", what, fmt.Sprintf("at most %g × the floor", most), func(s *section) (reading, bool) {
 		ours, ok := s.figure(rbdplay, condition)
 		least := s.Floors[condition]
 		if !ok || least == 0 {
@@ -123,8 +123,8 @@ func flat(letter, what, fewer, more string, most float64) target {
 	}}
 }
 
-func small(letter, what string, most int64) target {
-	return target{letter, what, "at most " + showBytes(most), func(s *section) (reading, bool) {
+func small(what string, most int64) target {
+	return target{"h", what, "at most " + showBytes(most), func(s *section) (reading, bool) {
 		for _, one := range s.Sizes {
 			if one.What == what {
 				return reading{showBytes(one.Bytes), float64(most) / float64(one.Bytes)}, true

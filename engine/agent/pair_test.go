@@ -660,7 +660,7 @@ func TestATreeOfSmallFilesComesTogether(t *testing.T) {
 			Path: fmt.Sprintf("f%d", i), Info: sys.FileInfo{Type: sys.Regular, Mode: 0o644, Size: int64(len(content))}, Content: &ref,
 		})
 		if i < 20 {
-			if err := os.WriteFile(filepath.Join(dest, fmt.Sprintf("f%d", i)), content, 0o644); err != nil { //nolint:gosec // the mode that copy would give
+			if err := os.WriteFile(filepath.Join(dest, fmt.Sprintf("f%d", i)), content, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -689,10 +689,12 @@ func TestABrokenContentAmongOthers(t *testing.T) {
 	store := newStore()
 	var refs []modules.ContentRef
 	for i := range 3 {
-		refs = append(refs, s.add([]byte(fmt.Sprintf("content %d", i))))
+		refs = append(refs, s.add(fmt.Appendf(nil, "content %d", i)))
 	}
 	stream := func(text string) fetch {
-		return func(context.Context, ...string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+		return func(context.Context, ...string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(text)), nil
+		}
 	}
 	for _, text := range []string{"content 0content Xcontent 2", "content 0content 1", ""} {
 		if err := store.bring(t.Context(), refs, stream(text)); err == nil || !strings.Contains(err.Error(), "it changed on its way") {

@@ -25,7 +25,7 @@ type site struct {
 
 // openSite boots the lab and installs the peers, if they are wanted.
 func openSite(ctx context.Context, o options) (*site, error) {
-	l, err := lab.Open(ctx, lab.Config{Progress: os.Stdout})
+	l, err := lab.Open(ctx, lab.Config{Progress: os.Stdout, Durable: true})
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ PACKAGES := gcc libc6-dev dnf rpm createrepo-c xfsprogs btrfs-progs dosfstools a
 # other. These tests are the second's; the first has all others. Both parts should
 # take about the same time.
 SECOND_LAB := $(or $(RBDPLAY_LAB),main)-2
-SECOND_PART := ^(TestBaseInstall|TestFailedMoveOfTheData|TestInterruptedRuns|TestPrediction)$$
+SECOND_PART := ^(TestFailedMoveOfTheData|TestInterruptedRuns|TestMoreNodes)$$
 
 .PHONY: help
 help: ## list the targets

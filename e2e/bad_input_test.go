@@ -103,7 +103,7 @@ func badInputs() []badInput {
 			[]string{
 				"VRRP id 51 is in use on the segment of compute01, by " + neighbour(1) + "; set vrrp_id to another one",
 				"VRRP id 51 is in use on the segment of compute02",
-				"both compute nodes have the HOST_UUID 13dd8356-1dd2-11b2-a30d-000000821800",
+				"two compute nodes have the HOST_UUID 13dd8356-1dd2-11b2-a30d-000000821800",
 				"compute01 listens on 0.0.0.0:8089 already",
 				"compute02 has no image rainbond/rbd-lb:3.6", "docker save rainbond/rbd-lb:3.6 | ssh " + neighbour(13) + " docker load",
 				"plugin.yaml runs rbd-entrance 3.5",

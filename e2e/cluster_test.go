@@ -70,7 +70,7 @@ func reset(t *testing.T) {
 // on runs a command on a node and gives its output.
 func on(t *testing.T, node string, argv ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := cluster.Node(node).Exec(ctx, argv...)
 	if err != nil {

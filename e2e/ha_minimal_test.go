@@ -124,7 +124,7 @@ for name in ["tenant/attributes", "tenant/acl", "tenant/sparse", "services/regis
 } | sort -z`
 	out := on(t, "manage01", "sh", "-c", script, "sh", root)
 	files := strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
-	if len(files) < 4200 {
+	if len(files) < 1200 {
 		t.Fatalf("%s lists only %d lines", root, len(files))
 	}
 	return files

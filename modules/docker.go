@@ -137,7 +137,7 @@ func askDaemon(ctx context.Context, host sys.Reader, address string, into any) (
 	// A look at what docker has is no service that a shadow would not know of.
 	conn, err := host.Network().Dial(sys.Unaffected(ctx), "unix", dockerSocket)
 	if err != nil {
-		return false, ctx.Err() //nolint:nilerr // the docker program says why nothing answers
+		return false, ctx.Err()
 	}
 	defer conn.Close() //nolint:errcheck // nothing was written
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+address, http.NoBody)

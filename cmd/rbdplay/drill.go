@@ -42,7 +42,7 @@ cluster healed. What was stopped is started again: at the end of its step, when
 the drill fails or is interrupted, and by a timer on the node itself when the
 drill is lost.
 
-Level 1 stops keepalived, rbd-lb and a brick on the compute node that holds the VIP.
+Level 1 stops keepalived, rbd-lb and a brick on the gateway that holds the VIP.
 Level 2 (the default) stops the management services too. With --power-off and
 --power-on whole nodes go, each of that level: the commands run here, by sh, with
 the node's name and address as RBDPLAY_HOST and RBDPLAY_ADDRESS. A node without

@@ -36,21 +36,22 @@ type cluster struct {
 	Storage string            `json:"storage"`
 	Holder  string            `json:"holder"` // of the VIP, now
 	Manage  map[string]string `json:"manage"` // address by name
-	Compute map[string]string `json:"compute"`
+	Gateway map[string]string `json:"gateway"`
+	Compute []string          `json:"compute"` // the gateways among them
 }
 
 // drillStep is one thing that is stopped.
 type drillStep struct {
 	level int
 	what  string // what the playbook knows it as; power is not the playbook's
-	host  string // holder: whoever has the VIP by then; other: the other compute node
+	host  string // holder: whoever has the VIP by then; other: the other gateway
 	watch time.Duration
 }
 
 const (
 	power  = "power"
 	holder = "the holder of the VIP"
-	other  = "the other compute node"
+	other  = "the other gateway"
 )
 
 func (s drillStep) title() string { return s.what + " on " + s.host }
@@ -184,7 +185,7 @@ func (d *drill) host(step drillStep) string {
 	case holder:
 		return d.cluster.Holder
 	case other:
-		for _, name := range slices.Sorted(maps.Keys(d.cluster.Compute)) {
+		for _, name := range slices.Sorted(maps.Keys(d.cluster.Gateway)) {
 			if name != d.cluster.Holder {
 				return name
 			}
@@ -200,7 +201,7 @@ func (d *drill) step(ctx context.Context, step drillStep, watched *watch) (m mea
 	vars := map[string]any{
 		"drill_what": step.what, "drill_host": host, "drill_seconds": int(step.watch.Seconds()),
 		"drill_deadline": int((step.watch + 2*time.Minute).Seconds()),
-		"drill_watchers": strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(d.cluster.Compute)), func(name string) bool {
+		"drill_watchers": strings.Join(slices.DeleteFunc(slices.Sorted(slices.Values(d.cluster.Compute)), func(name string) bool {
 			return name == host && step.what == power
 		}), ","),
 	}
@@ -293,7 +294,7 @@ func (d *drill) restore(ctx context.Context, step drillStep, host string, vars m
 
 func (d *drill) powerCommand(ctx context.Context, command, host string) error {
 	c := exec.CommandContext(ctx, "sh", "-c", command)
-	address := d.cluster.Compute[host] + d.cluster.Manage[host]
+	address := d.cluster.Gateway[host] + d.cluster.Manage[host]
 	c.Env = append(os.Environ(), "RBDPLAY_HOST="+host, "RBDPLAY_ADDRESS="+address)
 	c.WaitDelay = 5 * time.Second
 	if out, err := c.CombinedOutput(); err != nil {
@@ -338,8 +339,8 @@ func (d *drill) watch(ctx context.Context) (*watch, error) {
 		w.probes = append(w.probes, probe.Start(ctx, probe.HTTP(url, header, status), interval))
 	}
 	var servers []string
-	for _, name := range slices.Sorted(maps.Keys(d.cluster.Compute)) {
-		servers = append(servers, net.JoinHostPort(d.cluster.Compute[name], "53"))
+	for _, name := range slices.Sorted(maps.Keys(d.cluster.Gateway)) {
+		servers = append(servers, net.JoinHostPort(d.cluster.Gateway[name], "53"))
 	}
 	ask := probe.Names("goodrain.me", d.cluster.VIP, servers)
 	first, cancel := context.WithTimeout(ctx, probe.Patience)

@@ -357,20 +357,10 @@ func (l *Lab) Reset(ctx context.Context) error {
 
 func (l *Lab) reset(ctx context.Context) error {
 	l.say("putting the nodes' disks back")
-	err := l.eachNode(ctx, l.Nodes, func(ctx context.Context, n *Node) error {
-		if err := n.discard(ctx); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(n.dir, 0o755); err != nil {
-			return err
-		}
-		from := filepath.Join(filepath.Dir(n.lower[0]), "docker")
-		if err := snapshot(ctx, from, filepath.Join(n.dir, "docker")); err != nil {
-			return err
-		}
-		return n.start(ctx)
-	})
-	if err != nil {
+	if err := l.dropSpare(ctx); err != nil {
+		return err
+	}
+	if err := l.eachNode(ctx, l.Nodes, func(ctx context.Context, n *Node) error { return n.begin(ctx) }); err != nil {
 		return err
 	}
 	l.say("booting")
@@ -440,8 +430,9 @@ func (l *Lab) find(ctx context.Context) (bool, error) {
 
 // clear removes the instance's nodes, those of a broken installation too.
 func (l *Lab) clear(ctx context.Context) error {
-	nodes := append(slices.Clone(l.Nodes), l.newNodes(filepath.Join(l.images(), fmt.Sprintf("installing-%d", l.octet)),
+	nodes := append(slices.DeleteFunc(slices.Clone(l.Nodes), isSpare), l.newNodes(filepath.Join(l.images(), fmt.Sprintf("installing-%d", l.octet)),
 		func(string) []string { return nil })...)
+	nodes = append(nodes, l.spareNode())
 	if err := l.discardAll(ctx, nodes); err != nil {
 		return err
 	}

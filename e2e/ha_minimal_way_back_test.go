@@ -54,6 +54,11 @@ func available(t *testing.T) state {
 		before := *leftAvailable
 		leftAvailable = nil
 		makeAvailable(t)
+		// The VIP goes back to the node that had no power, which a drill waits for no longer.
+		eventually(t, time.Minute, func() string { return holders(t, cluster.VIP, "compute01") })
+		eventually(t, time.Minute, func() string {
+			return on(t, "compute01", "sh", "-c", "gluster volume heal data info | grep -E 'entries: [^0]|Transport' || true")
+		})
 		return before
 	}
 	reset(t)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -67,7 +68,7 @@ func (r reading) outcome() string {
 	if r.share >= 1 {
 		return "reached"
 	}
-	return fmt.Sprintf("**missed**: %.0f %%", 100*r.share)
+	return fmt.Sprintf("**missed**: %.0f %%", math.Floor(100*r.share)) // 100 % would be reached
 }
 
 func faster(letter, what, condition string, least float64, peer string) target {

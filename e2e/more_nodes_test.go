@@ -131,9 +131,9 @@ func addedNode(t *testing.T, users *probe.Probe) (before string) {
 	}
 	users.Reset()
 	succeeds(t, "rainbond-base", inventory, "-e", `{"base_systems": ["Debian 12"]}`)
-	if got := on(t, "compute03", "cat", "/grdata/tenant/demo/visit-compute01"); got == "" {
-		t.Error("the new node does not see the data")
-	}
+	eventually(t, 20*time.Second, func() string { // the app empties its file before it writes it
+		return on(t, "compute03", "sh", "-c", "test -s /grdata/tenant/demo/visit-compute01 || echo the new node does not see the data")
+	})
 	on(t, "manage01", "dc-compose", "up", "-d") // rbd-lb is back there, and gets the new rules
 	publish(t, "late", "late.a1b2.grapps.cn", "compute01")
 	eventually(t, 20*time.Second, func() string { return rulesFault(t, "late", "manage01") })

@@ -37,7 +37,7 @@ agents:
 	@go run ./engine/agent/binaries/build
 
 .PHONY: test
-test: unit ## all tests; what this machine cannot run is said
+test: unit ## all tests but e2e-more; what this machine cannot run is said
 	@$(MAKE) --no-print-directory -j3 compat e2e-first e2e-second
 
 .PHONY: packages

@@ -186,19 +186,19 @@ func cancelTempfile(t *testing.T, state string, at int) bool {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	host, calls := systest.NewHostInMemory(t), 0
-	host.Mkdir("/work")
+	host.Mkdir("/made")
 	host.State.Entered = func(string) {
 		if calls++; calls == at {
 			cancel()
 		}
 	}
-	out := modules.Run(ctx, decoded(t, "tempfile", map[string]any{"path": "/work", "state": state}), host, modules.Emit{})
+	out := modules.Run(ctx, decoded(t, "tempfile", map[string]any{"path": "/made", "state": state}), host, modules.Emit{})
 	host.State.Entered = nil
-	made := systest.Tree(t, host, "/work")
+	made := systest.Tree(t, host, "/made")
 	delete(made, ".")
 	told, _ := out.Result["path"].(string)
 	switch {
-	case out.Status == modules.Changed && len(made) == 1 && string(made[strings.TrimPrefix(told, "/work/")].Type) == state:
+	case out.Status == modules.Changed && len(made) == 1 && string(made[strings.TrimPrefix(told, "/made/")].Type) == state:
 	case out.Status == modules.Failed && len(made) == 0 && strings.Contains(out.Message, context.Canceled.Error()):
 	default:
 		t.Errorf("%s, cancelled at call %d: it ended %s (%s), told of %q, and made %v", state, at, out.Status, out.Message, told, made)

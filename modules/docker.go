@@ -136,8 +136,11 @@ func askDaemon(ctx context.Context, host sys.Reader, address string, into any) (
 	defer cancel()
 	// A look at what docker has is no service that a shadow would not know of.
 	conn, err := host.Network().Dial(sys.Unaffected(ctx), "unix", dockerSocket)
+	if err != nil && ctx.Err() != nil {
+		return false, fmt.Errorf("asking docker: %w", ctx.Err())
+	}
 	if err != nil {
-		return false, ctx.Err()
+		return false, nil // the docker program is asked then, and says why nothing answers
 	}
 	defer conn.Close() //nolint:errcheck // nothing was written
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+address, http.NoBody)

@@ -26,7 +26,7 @@ type verdict struct {
 	measured, outcome string
 }
 
-// targets are those of issue 5, "as fast as the network allows".
+// targets are what rbdplay is to reach, see "What was wanted" on the page.
 func targets() []target {
 	const mib = 1 << 20
 	return []target{

@@ -57,7 +57,7 @@ func (n *Node) mount(ctx context.Context) error {
 		return err
 	}
 	// The mark of an earlier volatile mount, without which there would be no other.
-	if err := os.RemoveAll(filepath.Join(n.dir, "work/work/incompat")); err != nil {
+	if err := os.RemoveAll(filepath.Join(n.dir, "work", "work", "incompat")); err != nil {
 		return err
 	}
 	options := "lowerdir=" + strings.Join(n.lower, ":") + ",upperdir=" + n.Upper() +

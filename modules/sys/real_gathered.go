@@ -193,7 +193,7 @@ func (p *pendingFile) empty(a Attributes) (*temporaryFile, error) {
 	p.spare = nil
 	if spare != nil {
 		info, err := infoOf(spare.Stat())
-		if err == nil && a.Mode != nil && info.Mode == *a.Mode && info.UID == *a.UID && info.GID == *a.GID {
+		if err == nil && has(info, a) {
 			return spare, nil
 		}
 		if err := errors.Join(err, p.discard(spare)); err != nil {
@@ -203,6 +203,12 @@ func (p *pendingFile) empty(a Attributes) (*temporaryFile, error) {
 	name := temporaryName()
 	file, err := p.folder.create(name, a)
 	return &temporaryFile{file, name}, err
+}
+
+// has reports whether a file has all of the mode and the owners that are wanted. What
+// is not said differs: the name that they were to be taken from may be anything by now.
+func has(info FileInfo, a Attributes) bool {
+	return a.Mode != nil && info.Mode == *a.Mode && a.UID != nil && info.UID == *a.UID && a.GID != nil && info.GID == *a.GID
 }
 
 func temporaryName() string { return ".rbdplay-" + rand.Text() }

@@ -52,6 +52,14 @@ type realPackages struct {
 	manager     packageManager
 	fingerprint string
 	installed   map[string]Package
+	resolved    resolution
+}
+
+// resolution is the last answer of a simulation: planning a task and carrying it out
+// ask for the same one, and it takes seconds.
+type resolution struct {
+	of      string // requests and options
+	changes []PackageChange
 }
 
 func newRealPackages(units *realUnits) *realPackages {
@@ -138,7 +146,7 @@ func (p *realPackages) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.installed, p.fingerprint = installed, now
+	p.installed, p.fingerprint, p.resolved = installed, now, resolution{}
 	return nil
 }
 
@@ -187,9 +195,17 @@ func (p *realPackages) resolve(ctx context.Context, requests []PackageRequest, o
 	if err := p.manager.takes(options.PackageSelection); err != nil {
 		return nil, err
 	}
+	of := fmt.Sprintf("%#v %#v", requests, options)
+	if p.resolved.of == of {
+		return slices.Clone(p.resolved.changes), nil
+	}
 	changes, err := p.manager.resolve(ctx, requests, options, p.installed)
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(changes, func(a, b PackageChange) int { return strings.Compare(a.Name, b.Name) })
-	return changes, err
+	p.resolved = resolution{of, changes}
+	return slices.Clone(changes), nil
 }
 
 // Apply carries the transaction out. Cancelling ends it while it downloads; once

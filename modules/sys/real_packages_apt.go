@@ -30,7 +30,7 @@ func (*apt) name() string { return "apt" }
 func (*apt) sources() []string {
 	return []string{
 		aptStatus, "/var/lib/dpkg/updates", aptLists, "/etc/apt/sources.list", "/etc/apt/sources.list.d",
-		"/etc/apt/preferences", "/etc/apt/preferences.d",
+		"/etc/apt/preferences", "/etc/apt/preferences.d", "/etc/apt/apt.conf", "/etc/apt/apt.conf.d", "/var/lib/apt/extended_states",
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -525,6 +526,51 @@ func TestAptOfThisMachine(t *testing.T) {
 			t.Errorf("%+v: %v", none, err)
 		}
 	}
+}
+
+// countedPackages simulates by counting, and refuses what it was not told of.
+type countedPackages struct {
+	packageManager
+
+	source    string
+	simulated int
+}
+
+func (c *countedPackages) sources() []string          { return []string{c.source} }
+func (*countedPackages) takes(PackageSelection) error { return nil }
+func (*countedPackages) state(context.Context) (map[string]Package, error) {
+	return map[string]Package{}, nil
+}
+
+func (c *countedPackages) resolve(_ context.Context, requests []PackageRequest, _ PackageOptions, _ map[string]Package) ([]PackageChange, error) {
+	c.simulated++
+	if requests[0].Name == "broken" {
+		return nil, errors.New("broken")
+	}
+	return []PackageChange{{Name: requests[0].Name, To: strconv.Itoa(c.simulated)}}, nil
+}
+
+func TestOneSimulationForTheSameQuestion(t *testing.T) {
+	manager := &countedPackages{source: filepath.Join(t.TempDir(), "status")}
+	p := newRealPackages(newRealUnits())
+	p.manager = manager
+	ask := func(name string, options PackageOptions, want int) {
+		t.Helper()
+		changes, err := p.Resolve(t.Context(), []PackageRequest{{Name: name, State: PackagePresent}}, options)
+		if manager.simulated != want || err == nil && changes[0].To != strconv.Itoa(want) {
+			t.Errorf("%s: %v, %v after %d simulations, not %d", name, changes, err, manager.simulated, want)
+		}
+	}
+	ask("nginx", PackageOptions{}, 1)
+	ask("nginx", PackageOptions{}, 1)
+	ask("nginx", PackageOptions{Purge: true}, 2)
+	ask("curl", PackageOptions{}, 3)
+	if err := os.WriteFile(manager.source, []byte("another state"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask("curl", PackageOptions{}, 4) // somebody else has been at the packages
+	ask("broken", PackageOptions{}, 5)
+	ask("broken", PackageOptions{}, 6) // a failure may have passed
 }
 
 func FuzzParseSimulation(f *testing.F) {

@@ -49,6 +49,13 @@ type StartError struct {
 	Hint    string // what to do; may be ""
 	Output  string // what the host printed: login noise and standard error
 	Err     error
+
+	mute bool // the command ended before anything of ours spoke
+}
+
+func mute(err error) bool {
+	e, ok := errors.AsType[*StartError](err)
+	return ok && e.mute
 }
 
 func (e *StartError) Error() string {
@@ -110,6 +117,10 @@ func (b *bootstrap) connect(ctx context.Context) (*Client, error) {
 		return nil, err
 	}
 	started, g, err := b.start(ctx, startScript(wanted, prefix))
+	if mute(err) {
+		// A cached program that the disk has damaged says nothing either: it is sent anew.
+		started, g, err = b.start(ctx, startScript(nil, prefix))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +288,7 @@ func (b *bootstrap) failed(g greeting, session transport.Session, summary string
 	if errors.Is(cause, errNoise) {
 		return &StartError{Summary: cause.Error(), Hint: "make the login scripts quiet for sessions without a terminal"}
 	}
-	e := &StartError{Summary: "the host ended the command before the agent spoke"}
+	e := &StartError{Summary: "the host ended the command before the agent spoke", mute: true}
 	if !errors.Is(cause, io.EOF) && !errors.Is(cause, io.ErrUnexpectedEOF) {
 		e.Err = cause
 	}

@@ -61,12 +61,14 @@ func (c cache) usable() string {
 
 func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `"; ` }
 
-// startScript starts a cached program, or says where one could be put.
+// startScript starts a cached program that is wanted, or says where one could be put.
 func startScript(wanted map[string]string, prefix becomePrefix) string {
 	var s strings.Builder
 	c := prefix.cache()
 	s.WriteString(`u=$(id -u); ` + prefix.check())
-	s.WriteString(c.each() + c.cached(names(wanted)) + `if test "$n"; then ` + prefix.exec(`"$n"`) + `fi; done; `)
+	if len(wanted) > 0 {
+		s.WriteString(c.each() + c.cached(names(wanted)) + `if test "$n"; then ` + prefix.exec(`"$n"`) + `fi; done; `)
+	}
 	s.WriteString(`umask 077; ` + c.mine() + c.usable())
 	s.WriteString(`z=plain; if command -v gzip >/dev/null 2>&1; then z=gzip; command -v xz >/dev/null 2>&1 && z=xz; fi; `)
 	s.WriteString(c.each() + `if usable; then ` + say(`missing $(uname -s) $(uname -m) $z $d`) + `exit 0; fi; done; `)

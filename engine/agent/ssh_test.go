@@ -285,6 +285,43 @@ func TestCacheMustBePrivate(t *testing.T) {
 	}
 }
 
+// putProgram writes a program that is run at once. Another process does it: a child
+// that a test beside this one forks meanwhile would hold our file open for writing,
+// and then it cannot be run (golang.org/issue/22315).
+func putProgram(t *testing.T, name string, content []byte, mode fs.FileMode) {
+	t.Helper()
+	put := exec.Command("/bin/sh", "-c", `rm -f "$1" && cat >"$1" && chmod "$2" "$1"`, "sh", name, fmt.Sprintf("%o", mode))
+	put.Stdin = bytes.NewReader(content)
+	if said, err := put.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+}
+
+// What the disk has made of a cached program must not keep anybody from the host.
+func TestDamagedProgramIsSentAnew(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string][]byte{
+		"emptied": nil, "cut off": program.plain[:len(program.plain)/3], "overwritten": bytes.Repeat([]byte{0xff}, 4096),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, transporttest.SSHOptions{})
+			start(t, h, agent.Options{})
+			digest := sha256.Sum256(program.plain)
+			cached := filepath.Join(h.cache(), "rbdplay-agent-"+hex.EncodeToString(digest[:]))
+			putProgram(t, cached, content, 0o700)
+			c, stats := start(t, h, agent.Options{})
+			if stats.Execs != 3 || stats.UploadedBytes == 0 {
+				t.Errorf("%+v", stats)
+			}
+			run(t, c, task("echo", say("x")))
+			if _, stats := start(t, h, agent.Options{}); stats.Execs != 1 {
+				t.Errorf("and then: %+v", stats)
+			}
+		})
+	}
+}
+
 func TestOldProgramsArePruned(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, transporttest.SSHOptions{})
@@ -369,9 +406,7 @@ func TestWrongProgram(t *testing.T) {
 		digest := sha256.Sum256(program.plain)
 		name := filepath.Join(h.cache(), "rbdplay-agent-"+hex.EncodeToString(digest[:]))
 		script := []byte("#!/bin/sh\nprintf '\\033rbdplay-agent\\033 9 abc\\n'\n")
-		if err := os.WriteFile(name, script, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		putProgram(t, name, script, 0o700)
 		wantStartError(t, h, agent.Options{}, "protocol 9", "not the one that was sent")
 	})
 	t.Run("none built in", func(t *testing.T) {
@@ -412,9 +447,7 @@ func fakeSudo(t *testing.T, h *host, script string) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "sudo"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	putProgram(t, filepath.Join(dir, "sudo"), []byte("#!/bin/sh\n"+script), 0o755)
 	h.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH"), "HOME=" + h.Home}
 }
 
@@ -683,9 +716,7 @@ func TestBuild(t *testing.T) {
 		"rbdplay-agent-" + claimed + ".x": hex.EncodeToString(digest[:]),
 	} {
 		file := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(file, program.plain, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		putProgram(t, file, program.plain, 0o700)
 		said, err := exec.Command(file).Output()
 		if err != nil || !strings.Contains(string(said), " "+want+"\n") {
 			t.Errorf("%s says %q, %v; want %s", name, said, err, want)
@@ -705,9 +736,7 @@ func TestProcessesOfAStart(t *testing.T) {
 	counted := filepath.Join(h.Home, "processes")
 	for _, name := range []string{"id", "ls", "uname", "mkdir", "chmod", "rm", "tr", "sha256sum", "find", "grep", "tail"} {
 		script := "#!/bin/sh\necho " + name + " >>" + counted + "\nPATH=/usr/bin:/bin exec " + name + " \"$@\"\n"
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		putProgram(t, filepath.Join(bin, name), []byte(script), 0o755)
 	}
 	h.Env = []string{"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + h.Home}
 	_, stats := start(t, h, agent.Options{})

@@ -43,7 +43,8 @@ the drill fails or is interrupted, and by a timer on the node itself when the
 drill is lost.
 
 Level 1 stops keepalived, rbd-lb and a brick on the gateway that holds the VIP.
-Level 2 (the default) stops the management services too. With --power-off and
+Level 2 (the default) stops the management services too: of several management nodes
+first those of the one that has manage_vip, whose place another must take, then all. With --power-off and
 --power-on whole nodes go, each of that level: the commands run here, by sh, with
 the node's name and address as RBDPLAY_HOST and RBDPLAY_ADDRESS. A node without
 power cannot start itself: when the drill is lost then, that is yours to do.

@@ -4,25 +4,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
+
+	"github.com/rbdplay/rbdplay/cmd/rbdplay/probe"
 )
 
 // measure is what one step of a drill came to.
 type measure struct {
-	Level   int                   `json:"level"`
-	What    string                `json:"what"`
-	Host    string                `json:"host"`
-	URLs    []askedURL            `json:"urls"`
-	Names   *asked                `json:"names"`   // null: no name server answers the drill
-	Storage map[string]storageUse `json:"storage"` // by node
-	Healed  bool                  `json:"healed"`
-	Held    bool                  `json:"held"`
-	Why     string                `json:"why,omitempty"` // it did not hold
-	Fault   string                `json:"fault,omitempty"`
+	Level int        `json:"level"`
+	What  string     `json:"what"`
+	Host  string     `json:"host"`
+	URLs  []askedURL `json:"urls"`
+	Names *asked     `json:"names"` // null: no name server answers the drill
+	// The registry at the address of several management nodes; null: there is one, or it
+	// does not answer the drill, or all of them were stopped.
+	Management *asked                `json:"management"`
+	Storage    map[string]storageUse `json:"storage"` // by node
+	Healed     bool                  `json:"healed"`
+	Held       bool                  `json:"held"`
+	Why        string                `json:"why,omitempty"` // it did not hold
+	Fault      string                `json:"fault,omitempty"`
 
 	answered bool // every URL, before anything was started again
+	managed  bool // the registry, likewise
 }
 
 // asked is what became of the requests to one service.
@@ -44,10 +51,16 @@ func (m *measure) take(storage map[string]storageUse, w *watch) {
 		r := p.Result()
 		m.URLs = append(m.URLs, askedURL{w.urls[i], asked{r.Requests, r.Lost, r.Wrong, r.Gap.Milliseconds()}})
 	}
-	if w.names != nil {
-		r := w.names.Result()
-		m.Names = &asked{r.Requests, r.Lost, r.Wrong, r.Gap.Milliseconds()}
+	m.Names, m.Management = resultOf(w.names), resultOf(w.management)
+}
+
+// resultOf is what a probe came to, nil where nobody was asked.
+func resultOf(p *probe.Probe) *asked {
+	if p == nil {
+		return nil
 	}
+	r := p.Result()
+	return &asked{r.Requests, r.Lost, r.Wrong, r.Gap.Milliseconds()}
 }
 
 // users is what all URLs came to together: the longest gap of any.
@@ -91,6 +104,10 @@ func (m *measure) judge(maxGap time.Duration) {
 		m.Why = fmt.Sprintf("the storage stood still for %d ms, more than %d", storage.LongestMS, limit)
 	case m.Names != nil && m.Names.GapMS > limit:
 		m.Why = fmt.Sprintf("names were not resolved for %d ms, more than %d", m.Names.GapMS, limit)
+	case m.Management != nil && !m.managed:
+		m.Why = "no management node answered at manage_vip until it was started again"
+	case m.Management != nil && m.Management.GapMS > limit:
+		m.Why = fmt.Sprintf("no management node answered at manage_vip for %d ms, more than %d", m.Management.GapMS, limit)
 	case !m.Healed:
 		m.Why = "the cluster did not heal"
 	default:
@@ -125,7 +142,7 @@ func (r *drillReport) judge() {
 	for level := 1; level <= 2; level++ {
 		r.Verdicts = append(r.Verdicts, r.verdict(level))
 	}
-	r.Verdicts = append(r.Verdicts, levelVerdict{3, "not reached", "rbd-db is single: the console, new rules and rescheduling wait for the management node"})
+	r.Verdicts = append(r.Verdicts, levelVerdict{3, "not reached", "rbd-db is single: the console, new rules and rescheduling wait for its node"})
 }
 
 func (r *drillReport) verdict(level int) levelVerdict {
@@ -176,16 +193,19 @@ func (r *drillReport) write(out io.Writer, format string) error {
 		return encoder.Encode(r)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nlevel\tstopped\ton\tgap ms\trequests\tlost\twrong\tstorage ms\tnames gap ms\thealed\tverdict")
+	several := slices.ContainsFunc(r.Steps, func(m measure) bool { return m.Management != nil })
+	column := func(text string) string {
+		if !several {
+			return ""
+		}
+		return text + "\t"
+	}
+	fmt.Fprintln(table, "\nlevel\tstopped\ton\tgap ms\trequests\tlost\twrong\tstorage ms\tnames gap ms\t"+column("manage_vip gap ms")+"healed\tverdict")
 	for i := range r.Steps {
 		m := &r.Steps[i]
 		users, storage := m.users(), m.storage()
-		names := "not asked"
-		if m.Names != nil {
-			names = strconv.FormatInt(m.Names.GapMS, 10)
-		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Level, m.What, m.Host,
-			users.GapMS, users.Requests, users.Lost, users.Wrong, storageText(storage), names, yesNo(m.Healed), verdictText(m))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s%s\t%s\n", m.Level, m.What, m.Host,
+			users.GapMS, users.Requests, users.Lost, users.Wrong, storageText(storage), gapText(m.Names), column(gapText(m.Management)), yesNo(m.Healed), verdictText(m))
 	}
 	if err := table.Flush(); err != nil {
 		return err
@@ -201,6 +221,14 @@ func (r *drillReport) write(out io.Writer, format string) error {
 		}
 	}
 	return nil
+}
+
+// gapText is how long nobody was answered.
+func gapText(a *asked) string {
+	if a == nil {
+		return "not asked"
+	}
+	return strconv.FormatInt(a.GapMS, 10)
 }
 
 // storageText is the longest that one use of the storage took.

@@ -30,6 +30,9 @@ func TestMeasureJudge(t *testing.T) {
 		"storage stood still":    {func(m *measure) { m.Storage["compute01"] = storageUse{Uses: 5, LongestMS: 40000} }, "stood still"},
 		"names went":             {func(m *measure) { m.Names.GapMS = 50000 }, "names were not resolved"},
 		"names cannot be asked":  {func(m *measure) { m.Names = nil }, ""},
+		"nobody took manage_vip": {func(m *measure) { m.Management = &asked{GapMS: 8000} }, "no management node answered at manage_vip until"},
+		"manage_vip taken late":  {func(m *measure) { m.Management, m.managed = &asked{GapMS: 31000}, true }, "at manage_vip for 31000 ms"},
+		"manage_vip taken":       {func(m *measure) { m.Management, m.managed = &asked{GapMS: 3000}, true }, ""},
 		"not healed":             {func(m *measure) { m.Healed = false }, "did not heal"},
 		"the drill itself fails": {func(m *measure) { m.Fault = "lost" }, "lost"},
 	} {
@@ -52,6 +55,10 @@ func TestDrillReport(t *testing.T) {
 		"all held": {
 			func(*drillReport) {}, true,
 			[]string{"level 1 holds: for services; whole nodes were left alone", "level 2 holds", "level 3 not reached: rbd-db is single", "1      keepalived  compute01  900     150       2     1      70          200           yes     held"},
+		},
+		"several management nodes": {
+			func(r *drillReport) { r.Steps[0].Management = &asked{Requests: 40, Lost: 3, GapMS: 2100} }, true,
+			[]string{"names gap ms  manage_vip gap ms  healed", "70          200           2100               yes", "70          200           not asked          yes"},
 		},
 		"with power": {func(r *drillReport) { r.Power = true }, true, []string{"level 1 holds\n"}},
 		"level 1 alone": {

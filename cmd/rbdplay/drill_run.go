@@ -36,15 +36,18 @@ type cluster struct {
 	Storage string            `json:"storage"`
 	Holder  string            `json:"holder"` // of the VIP, now
 	Manage  map[string]string `json:"manage"` // address by name
-	Gateway map[string]string `json:"gateway"`
-	Compute []string          `json:"compute"` // the gateways among them
+	// Of several management nodes, the address that they share, and who has it now.
+	ManageVIP    string            `json:"manage_vip"`
+	ManageHolder string            `json:"manage_holder"`
+	Gateway      map[string]string `json:"gateway"`
+	Compute      []string          `json:"compute"` // the gateways among them
 }
 
 // drillStep is one thing that is stopped.
 type drillStep struct {
 	level int
 	what  string // what the playbook knows it as; power is not the playbook's
-	host  string // holder: whoever has the VIP by then; other: the other gateway
+	on    string // a node, or who it is by then: holder, other, manageHolder, allManagers
 	watch time.Duration
 }
 
@@ -52,9 +55,12 @@ const (
 	power  = "power"
 	holder = "the holder of the VIP"
 	other  = "the other gateway"
+
+	manageHolder = "the holder of manage_vip"
+	allManagers  = "all management nodes"
 )
 
-func (s drillStep) title() string { return s.what + " on " + s.host }
+func (s drillStep) title() string { return s.what + " on " + s.on }
 
 // plan lists the steps: parts first, then whole nodes, the management node before
 // the others since to outlive it is what the cluster is for. The times are those
@@ -68,13 +74,22 @@ func (d *drill) plan() []drillStep {
 	if d.cluster.Storage == "glusterfs" {
 		steps = append(steps, drillStep{1, "brick", holder, 8 * time.Second})
 	}
-	for _, host := range slices.Sorted(maps.Keys(d.cluster.Manage)) {
-		steps = append(steps, drillStep{2, "management", host, 8 * time.Second}, drillStep{2, power, host, 14 * time.Second})
+	for _, on := range d.managers() {
+		steps = append(steps, drillStep{2, "management", on, 8 * time.Second}, drillStep{2, power, on, 14 * time.Second})
 	}
 	steps = append(steps, drillStep{1, power, holder, 18 * time.Second}, drillStep{1, power, other, 18 * time.Second})
 	return slices.DeleteFunc(steps, func(step drillStep) bool {
 		return step.level > d.level || step.what == power && d.powerOff == ""
 	})
+}
+
+// managers are the management nodes that are stopped together: the only one, or of
+// several first the one whose place another must take, and then all.
+func (d *drill) managers() []string {
+	if d.cluster.ManageVIP == "" {
+		return slices.Sorted(maps.Keys(d.cluster.Manage))
+	}
+	return []string{manageHolder, allManagers}
 }
 
 // storageUse is what using it on a node came to.
@@ -179,38 +194,42 @@ func (d *drill) look(ctx context.Context) error {
 	return nil
 }
 
-// host is the node that a step is about.
-func (d *drill) host(step drillStep) string {
-	switch step.host {
+// hosts are the nodes that a step is about.
+func (d *drill) hosts(step drillStep) []string {
+	switch step.on {
 	case holder:
-		return d.cluster.Holder
+		return []string{d.cluster.Holder}
+	case manageHolder:
+		return []string{d.cluster.ManageHolder}
+	case allManagers:
+		return slices.Sorted(maps.Keys(d.cluster.Manage))
 	case other:
 		for _, name := range slices.Sorted(maps.Keys(d.cluster.Gateway)) {
 			if name != d.cluster.Holder {
-				return name
+				return []string{name}
 			}
 		}
 	}
-	return step.host
+	return []string{step.on}
 }
 
 // step stops one thing, watches, and restores it whatever happens.
 func (d *drill) step(ctx context.Context, step drillStep, watched *watch) (m measure) {
-	host := d.host(step)
-	m = measure{Level: step.level, What: step.what, Host: host}
+	hosts := d.hosts(step)
+	m = measure{Level: step.level, What: step.what, Host: strings.Join(hosts, ",")}
 	vars := map[string]any{
-		"drill_what": step.what, "drill_host": host, "drill_seconds": int(step.watch.Seconds()),
+		"drill_what": step.what, "drill_host": m.Host, "drill_seconds": int(step.watch.Seconds()),
 		"drill_deadline": int((step.watch + 2*time.Minute).Seconds()),
 		"drill_watchers": strings.Join(slices.DeleteFunc(slices.Sorted(slices.Values(d.cluster.Compute)), func(name string) bool {
-			return name == host && step.what == power
+			return slices.Contains(hosts, name) && step.what == power
 		}), ","),
 	}
 	if step.what == power {
 		vars["drill_what"] = "management" // is not looked at
 	}
-	storage, err := d.stopAndUse(ctx, step, host, vars, watched)
-	m.answered = watched.answering()
-	if restored := d.restore(ctx, step, host, vars); restored != nil {
+	storage, err := d.stopAndUse(ctx, step, hosts, vars, watched)
+	m.answered, m.managed = watched.answering(), watched.managed()
+	if restored := d.restore(ctx, step, hosts, vars); restored != nil {
 		err = errors.Join(err, fmt.Errorf("restoring: %w", restored))
 	} else if err == nil {
 		_, healed := d.play(ctx, "heal", vars, nil)
@@ -218,6 +237,9 @@ func (d *drill) step(ctx context.Context, step drillStep, watched *watch) (m mea
 		err = healed
 	}
 	m.take(storage, watched)
+	if step.on == allManagers {
+		m.Management = nil // nobody is left to answer
+	}
 	if err != nil {
 		m.Fault = err.Error()
 	}
@@ -226,7 +248,7 @@ func (d *drill) step(ctx context.Context, step drillStep, watched *watch) (m mea
 }
 
 // stopAndUse begins to use the storage, stops the thing, and waits for the end.
-func (d *drill) stopAndUse(ctx context.Context, step drillStep, host string, vars map[string]any, watched *watch) (map[string]storageUse, error) {
+func (d *drill) stopAndUse(ctx context.Context, step drillStep, hosts []string, vars map[string]any, watched *watch) (map[string]storageUse, error) {
 	using, cancel := context.WithCancel(ctx)
 	defer cancel()
 	started := make(chan struct{})
@@ -244,7 +266,7 @@ func (d *drill) stopAndUse(ctx context.Context, step drillStep, host string, var
 		return nil, fmt.Errorf("the storage could not be used before anything was stopped: %w", err)
 	}
 	watched.reset()
-	if err := d.stop(ctx, step, host, vars); err != nil {
+	if err := d.stop(ctx, step, hosts, vars); err != nil {
 		cancel()
 		return nil, errors.Join(fmt.Errorf("stopping: %w", err), unlessCanceled(<-ended))
 	}
@@ -260,23 +282,23 @@ func unlessCanceled(err error) error {
 	return err
 }
 
-func (d *drill) stop(ctx context.Context, step drillStep, host string, vars map[string]any) error {
+func (d *drill) stop(ctx context.Context, step drillStep, hosts []string, vars map[string]any) error {
 	if step.what == power {
-		return d.powerCommand(ctx, d.powerOff, host)
+		return d.powerCommands(ctx, d.powerOff, hosts)
 	}
 	_, err := d.play(ctx, "stop", vars, nil)
 	return err
 }
 
 // restore starts again what was stopped, also when ctx has ended.
-func (d *drill) restore(ctx context.Context, step drillStep, host string, vars map[string]any) error {
+func (d *drill) restore(ctx context.Context, step drillStep, hosts []string, vars map[string]any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 	defer cancel()
 	if step.what != power {
 		_, err := d.play(ctx, "restore", vars, nil)
 		return err
 	}
-	if err := d.powerCommand(ctx, d.powerOn, host); err != nil {
+	if err := d.powerCommands(ctx, d.powerOn, hosts); err != nil {
 		return err
 	}
 	for {
@@ -290,6 +312,15 @@ func (d *drill) restore(ctx context.Context, step drillStep, host string, vars m
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// powerCommands runs the command for each of the nodes, also when it fails for one.
+func (d *drill) powerCommands(ctx context.Context, command string, hosts []string) error {
+	var failures []error
+	for _, host := range hosts {
+		failures = append(failures, d.powerCommand(ctx, command, host))
+	}
+	return errors.Join(failures...)
 }
 
 func (d *drill) powerCommand(ctx context.Context, command, host string) error {
@@ -308,6 +339,8 @@ type watch struct {
 	urls   []string
 	probes []*probe.Probe
 	names  *probe.Probe // nil: no name server answers here
+	// The registry at manage_vip; nil with one management node, or when it does not answer here.
+	management *probe.Probe
 }
 
 // targets are the URLs to ask, and the Host header to ask them with.
@@ -348,14 +381,23 @@ func (d *drill) watch(ctx context.Context) (*watch, error) {
 	if ask(first) == probe.Answered {
 		w.names = probe.Start(ctx, ask, 10*probe.Often)
 	}
+	if d.cluster.ManageVIP != "" {
+		url := "http://" + net.JoinHostPort(d.cluster.ManageVIP, "5000") + "/v2/"
+		if status, err := probe.Status(ctx, url, ""); err == nil && status < 500 {
+			w.management = probe.Start(ctx, probe.HTTP(url, "", status), interval)
+		}
+	}
 	return w, nil
 }
 
 func (w *watch) all() []*probe.Probe {
-	if w.names == nil {
-		return w.probes
+	all := slices.Clone(w.probes)
+	for _, p := range []*probe.Probe{w.names, w.management} {
+		if p != nil {
+			all = append(all, p)
+		}
 	}
-	return append(slices.Clone(w.probes), w.names)
+	return all
 }
 
 func (w *watch) reset() {
@@ -375,6 +417,9 @@ func (w *watch) answering() bool {
 	return !slices.ContainsFunc(w.probes, func(p *probe.Probe) bool { return !p.Answering() })
 }
 
+// managed reports whether the registry is answered at manage_vip now.
+func (w *watch) managed() bool { return w.management != nil && w.management.Answering() }
+
 // run takes the steps, one at a time, each on a cluster that is well.
 func (d *drill) run(ctx context.Context, name string, plan []drillStep) error {
 	asking, end := context.WithCancel(context.WithoutCancel(ctx)) // until the last thing is restored
@@ -392,7 +437,7 @@ func (d *drill) run(ctx context.Context, name string, plan []drillStep) error {
 				break
 			}
 		}
-		fmt.Fprintf(d.streams.err, "stopping %s on %s\n", step.what, d.host(step))
+		fmt.Fprintf(d.streams.err, "stopping %s on %s\n", step.what, strings.Join(d.hosts(step), ","))
 		m := d.step(ctx, step, w)
 		result.Steps = append(result.Steps, m)
 		if ctx.Err() != nil || m.Fault != "" {

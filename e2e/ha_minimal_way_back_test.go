@@ -295,12 +295,16 @@ func stillActive(t *testing.T, node, unit string) string {
 // away is a fault until the VIP is back on the node, and on no other.
 func away(t *testing.T, node string) string { return holders(t, cluster.VIP, node) }
 
-// holders is a fault until exactly these nodes have the address.
+// holders is a fault until exactly these nodes have the address, of those with power.
 func holders(t *testing.T, address string, want ...string) string {
 	t.Helper()
 	var found []string
 	for _, n := range cluster.Nodes {
-		if strings.Contains(on(t, n.Name, "ip", "-4", "-o", "address", "show"), " "+address+"/") {
+		running, err := n.Running()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if running && strings.Contains(on(t, n.Name, "ip", "-4", "-o", "address", "show"), " "+address+"/") {
 			found = append(found, n.Name)
 		}
 	}

@@ -357,7 +357,7 @@ func (l *Lab) Reset(ctx context.Context) error {
 
 func (l *Lab) reset(ctx context.Context) error {
 	l.say("putting the nodes' disks back")
-	if err := l.dropExtra(ctx); err != nil {
+	if err := l.dropSpare(ctx); err != nil {
 		return err
 	}
 	if err := l.eachNode(ctx, l.Nodes, func(ctx context.Context, n *Node) error { return n.begin(ctx) }); err != nil {
@@ -430,9 +430,9 @@ func (l *Lab) find(ctx context.Context) (bool, error) {
 
 // clear removes the instance's nodes, those of a broken installation too.
 func (l *Lab) clear(ctx context.Context) error {
-	nodes := append(slices.DeleteFunc(slices.Clone(l.Nodes), isExtra), l.newNodes(filepath.Join(l.images(), fmt.Sprintf("installing-%d", l.octet)),
+	nodes := append(slices.DeleteFunc(slices.Clone(l.Nodes), isSpare), l.newNodes(filepath.Join(l.images(), fmt.Sprintf("installing-%d", l.octet)),
 		func(string) []string { return nil })...)
-	nodes = append(nodes, l.extraNodes()...)
+	nodes = append(nodes, l.spareNodes()...)
 	if err := l.discardAll(ctx, nodes); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 
 // Machines beside the cluster, for the tests that need one more.
 var (
-	spare         = host{Name: "compute03", UUID: "b7c34d10-5e0f-4a52-9f6e-000000821a00", Number: 14, Compute: true}
+	thirdCompute  = host{Name: "compute03", UUID: "b7c34d10-5e0f-4a52-9f6e-000000821a00", Number: 14, Compute: true}
 	secondManager = host{Name: "manage02", UUID: "8d4f6b22-0c3e-4f7a-a1d5-5d3c6a8c0a15", Number: 15}
 )
 
@@ -20,7 +20,7 @@ var (
 // a stand-in for Rainbond's installer on manage01 that makes it a compute node. The
 // cluster must be as it was installed. Reset and Down take the machine away.
 func (l *Lab) AddSpare(ctx context.Context) (*Node, error) {
-	n := l.extraNode(spare)
+	n := l.spareNode(thirdCompute)
 	err := l.locked(ctx, func() error {
 		if err := l.addNode(ctx, n); err != nil {
 			return err
@@ -35,7 +35,7 @@ func (l *Lab) AddSpare(ctx context.Context) (*Node, error) {
 
 // addNode boots a machine beside the cluster.
 func (l *Lab) addNode(ctx context.Context, n *Node) error {
-	if err := l.dropExtra(ctx); err != nil {
+	if err := l.dropSpare(ctx); err != nil {
 		return err
 	}
 	l.Nodes = append(l.Nodes, n)
@@ -54,7 +54,7 @@ func (l *Lab) addNode(ctx context.Context, n *Node) error {
 // rbd-entrance push to both rbd-lb. The cluster must be as it was installed. Reset and
 // Down take the machine away.
 func (l *Lab) AddManager(ctx context.Context) (*Node, error) {
-	n := l.extraNode(secondManager)
+	n := l.spareNode(secondManager)
 	err := l.locked(ctx, func() error {
 		if err := l.addNode(ctx, n); err != nil {
 			return err
@@ -81,8 +81,8 @@ func pushURLs(nodes ...host) string {
 	return "urls=" + strings.Join(urls, "-")
 }
 
-// extraNode lies on the disk of a node of its kind, with files of its own over it.
-func (l *Lab) extraNode(h host) *Node {
+// spareNode lies on the disk of a node of its kind, with files of its own over it.
+func (l *Lab) spareNode(h host) *Node {
 	h.IP = address(l.octet, h.Number)
 	like := "manage01"
 	if h.Compute {
@@ -95,16 +95,16 @@ func (l *Lab) extraNode(h host) *Node {
 	}
 }
 
-func (l *Lab) extraNodes() []*Node { return []*Node{l.extraNode(spare), l.extraNode(secondManager)} }
+func (l *Lab) spareNodes() []*Node { return []*Node{l.spareNode(thirdCompute), l.spareNode(secondManager)} }
 
-// isExtra tells a node that a reset does not bring back.
-func isExtra(n *Node) bool { return n.Name == spare.Name || n.Name == secondManager.Name }
+// isSpare tells a node that a reset does not bring back.
+func isSpare(n *Node) bool { return n.Name == thirdCompute.Name || n.Name == secondManager.Name }
 
-// dropExtra takes the machines beside the cluster away, also those that another process
+// dropSpare takes the machines beside the cluster away, also those that another process
 // has left.
-func (l *Lab) dropExtra(ctx context.Context) error {
-	l.Nodes = slices.DeleteFunc(l.Nodes, isExtra)
-	for _, n := range l.extraNodes() {
+func (l *Lab) dropSpare(ctx context.Context) error {
+	l.Nodes = slices.DeleteFunc(l.Nodes, isSpare)
+	for _, n := range l.spareNodes() {
 		if _, err := os.Stat(n.dir); os.IsNotExist(err) {
 			continue
 		}
@@ -127,17 +127,17 @@ func (n *Node) begin(ctx context.Context) error {
 	if err := snapshot(ctx, from, filepath.Join(n.dir, "docker")); err != nil {
 		return err
 	}
-	if isExtra(n) {
-		if err := n.becomeExtra(ctx); err != nil {
+	if isSpare(n) {
+		if err := n.becomeSpare(ctx); err != nil {
 			return err
 		}
 	}
 	return n.start(ctx)
 }
 
-// becomeExtra makes of the other node's disk that of one more. It runs no container
+// becomeSpare makes of the other node's disk that of one more. It runs no container
 // until it is told to: those on the disk are the other node's.
-func (n *Node) becomeExtra(ctx context.Context) error {
+func (n *Node) becomeSpare(ctx context.Context) error {
 	if err := n.mount(ctx); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (l *Lab) readyInstaller(ctx context.Context) error {
 		return err
 	}
 	c := newCluster(l.octet)
-	h := spare
+	h := thirdCompute
 	h.IP = address(l.octet, h.Number)
 	c.Nodes = append(c.Nodes, h)
 	nodes, err := c.render("manage/var/lib/rbdplay-lab/nodes.json")

@@ -95,7 +95,9 @@ func (l *Lab) spareNode(h host) *Node {
 	}
 }
 
-func (l *Lab) spareNodes() []*Node { return []*Node{l.spareNode(thirdCompute), l.spareNode(secondManager)} }
+func (l *Lab) spareNodes() []*Node {
+	return []*Node{l.spareNode(thirdCompute), l.spareNode(secondManager)}
+}
 
 // isSpare tells a node that a reset does not bring back.
 func isSpare(n *Node) bool { return n.Name == thirdCompute.Name || n.Name == secondManager.Name }

@@ -3,12 +3,12 @@ package inventory
 import (
 	"errors"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // iniReader reads a file of sections: [group] with hosts, [group:vars] with
@@ -88,12 +88,12 @@ func (r *iniReader) line() {
 	}
 }
 
-var sectionPattern = regexp.MustCompile(`^\[([^:\]\s]+)(?::(\w+))?\]\s*(?:[#;].*)?$`)
+var sectionPattern = lazy.Regexp(`^\[([^:\]\s]+)(?::(\w+))?\]\s*(?:[#;].*)?$`)
 
 // section reads a head such as [web:vars]. It reports false for a line that is
 // none: a host in brackets ("[2001:db8::1]:22").
 func (r *iniReader) section(text string, start int) bool {
-	m := sectionPattern.FindStringSubmatch(text)
+	m := sectionPattern().FindStringSubmatch(text)
 	if m == nil {
 		if r.kind == "hosts" && strings.Count(text, ":") > 1 {
 			return false

@@ -1,9 +1,10 @@
 package inventory
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // literal reads a value of an INI file as Ansible does, which asks Python: a
@@ -108,8 +109,8 @@ func (p *literalParser) mapping(depth int) (any, bool) {
 }
 
 var (
-	numberPattern = regexp.MustCompile(`^[-+]?(?:0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|[1-9][0-9_]*|0+)$`)
-	floatPattern  = regexp.MustCompile(`^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$`)
+	numberPattern = lazy.Regexp(`^[-+]?(?:0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|[1-9][0-9_]*|0+)$`)
+	floatPattern  = lazy.Regexp(`^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$`)
 )
 
 // bare reads a word: a number or one of Python's three constants.
@@ -128,11 +129,11 @@ func (p *literalParser) bare() (any, bool) {
 	case "None":
 		return nil, true
 	}
-	if numberPattern.MatchString(word) {
+	if numberPattern().MatchString(word) {
 		n, err := strconv.ParseInt(strings.TrimPrefix(word, "+"), 0, 64)
 		return int(n), err == nil
 	}
-	if floatPattern.MatchString(word) && strings.ContainsAny(word, ".eE") {
+	if floatPattern().MatchString(word) && strings.ContainsAny(word, ".eE") {
 		f, err := strconv.ParseFloat(word, 64)
 		return f, err == nil
 	}

@@ -9,11 +9,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 	"github.com/rbdplay/rbdplay/engine/vault"
 )
@@ -195,7 +195,7 @@ func (l *loader) hostList(source string) {
 
 // Files in a directory of inventories that are none, as Ansible has them; it
 // leaves out .ini too, which would drop an inventory without a word.
-var notInventory = regexp.MustCompile(`^\.|~$|\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)$`)
+var notInventory = lazy.Regexp(`^\.|~$|\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)$`)
 
 func (l *loader) directory(dir string) {
 	entries, err := os.ReadDir(dir)
@@ -205,7 +205,7 @@ func (l *loader) directory(dir string) {
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if notInventory.MatchString(name) || name == "group_vars" || name == "host_vars" {
+		if notInventory().MatchString(name) || name == "group_vars" || name == "host_vars" {
 			continue
 		}
 		full := filepath.Join(dir, name)
@@ -272,7 +272,7 @@ func (l *loader) encryptedINI(name string, plain []byte) {
 
 // firstYAML matches the first line that says something in a YAML inventory: a
 // document start, a flow mapping, or a key with nothing behind it.
-var firstYAML = regexp.MustCompile(`^(?:---|\{|[^\s\[=]+:\s*(?:#.*)?$)`)
+var firstYAML = lazy.Regexp(`^(?:---|\{|[^\s\[=]+:\s*(?:#.*)?$)`)
 
 // looksLikeYAML decides by the name, and by the first line that says something
 // when the name tells nothing.
@@ -288,7 +288,7 @@ func looksLikeYAML(name string, text []byte) bool {
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
 		}
-		return firstYAML.MatchString(line)
+		return firstYAML().MatchString(line)
 	}
 	return false
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // Pattern is a parsed pattern of hosts: "web:&prod:!web1", "~db\d+", "all[0:2]".
@@ -98,7 +99,7 @@ func insideAddress(text string, from int) bool {
 	return err == nil
 }
 
-var subscriptPattern = regexp.MustCompile(`^(.+)\[(?:(-?[0-9]{1,9})|(-?[0-9]{0,9})[:-](-?[0-9]{0,9}))\]$`)
+var subscriptPattern = lazy.Regexp(`^(.+)\[(?:(-?[0-9]{1,9})|(-?[0-9]{0,9})[:-](-?[0-9]{0,9}))\]$`)
 
 func parseTerm(text string, at diag.Locator) (term, error) {
 	t := term{at: at.At(0, len(text))}
@@ -117,7 +118,7 @@ func parseTerm(text string, at diag.Locator) (term, error) {
 	case text[0] == '~':
 		return t.regex(text[1:], at)
 	}
-	if m := subscriptPattern.FindStringSubmatch(text); m != nil {
+	if m := subscriptPattern().FindStringSubmatch(text); m != nil {
 		t.name, t.slice = m[1], parseSlice(m[2], m[3], m[4])
 	}
 	if !strings.ContainsAny(t.name, "*?[]") {

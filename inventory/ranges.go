@@ -3,11 +3,11 @@ package inventory
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // mostHosts bounds what one range may stand for.
@@ -32,7 +32,7 @@ func (l *loader) hostPattern(text string, at diag.Locator) []*Host {
 	return hosts
 }
 
-var portPattern = regexp.MustCompile(`^(.*):([0-9]{1,5})$`)
+var portPattern = lazy.Regexp(`^(.*):([0-9]{1,5})$`)
 
 // splitPort takes ":22" off a name. A bare IPv6 address has no port; one in
 // brackets may have.
@@ -50,7 +50,7 @@ func splitPort(text string) (name string, port int) {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return text, 0
 	}
-	m := portPattern.FindStringSubmatch(text)
+	m := portPattern().FindStringSubmatch(text)
 	if m == nil || strings.Count(m[1], "[") != strings.Count(m[1], "]") {
 		return text, 0
 	}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/engine/program"
 	"github.com/rbdplay/rbdplay/engine/syntax"
 )
@@ -170,13 +170,13 @@ func notJSON(said string, out []byte) diag.Diagnostic {
 	return diag.New(at, "the executable inventory prints no JSON: %v", err)
 }
 
-var surrogates = regexp.MustCompile(`\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)`)
+var surrogates = lazy.Regexp(`\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)`)
 
 // joinSurrogates writes out characters that JSON splits into two escapes, which
 // YAML does not know.
 func joinSurrogates(text []byte) []byte {
-	return surrogates.ReplaceAllFunc(text, func(escape []byte) []byte {
-		m := surrogates.FindSubmatch(escape)
+	return surrogates().ReplaceAllFunc(text, func(escape []byte) []byte {
+		m := surrogates().FindSubmatch(escape)
 		if m[1] == nil {
 			return escape
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -44,14 +45,14 @@ apt_repository:
 	}
 }
 
-var aptLine = regexp.MustCompile(`^(deb|deb-src)\s+(\[[^\]]*\]\s+)?\S+:\S+\s+\S+(\s+\S+)*$`)
+var aptLine = lazy.Regexp(`^(deb|deb-src)\s+(\[[^\]]*\]\s+)?\S+:\S+\s+\S+(\s+\S+)*$`)
 
 // Validate reads the line.
 func (a *AptRepositoryArgs) Validate() error {
 	switch {
 	case strings.HasPrefix(a.Repo, "ppa:"):
 		return errors.New("apt_repository: repo: ppa: is not supported; give the whole line, and the key with signed-by")
-	case strings.ContainsAny(a.Repo, "\n#\x00") || !aptLine.MatchString(strings.TrimSpace(a.Repo)):
+	case strings.ContainsAny(a.Repo, "\n#\x00") || !aptLine().MatchString(strings.TrimSpace(a.Repo)):
 		return errors.New("apt_repository: repo: wants a line as in sources.list, such as: deb http://HOST/debian SUITE COMPONENT")
 	case strings.ContainsAny(a.Filename, "/\n") || strings.HasPrefix(a.Filename, "."):
 		return fmt.Errorf("apt_repository: filename: %q is no name of a file in /etc/apt/sources.list.d", a.Filename)

@@ -121,8 +121,12 @@ var (
 // registry has read them once; the list is the caller's to read only.
 func (s *Spec) Options() ([]Option, error) {
 	if s.options != nil {
-		return s.options, nil
+		return s.options()
 	}
+	return s.readOptions()
+}
+
+func (s *Spec) readOptions() ([]Option, error) {
 	if s.New == nil {
 		return nil, errors.New("has no arguments struct")
 	}

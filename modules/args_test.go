@@ -197,13 +197,20 @@ func TestRegistryRefusesBrokenSpecs(t *testing.T) {
 		"type":    {[]Spec{{Name: "x", New: func() Module { return &oddType{} }}}, "cannot be an option"},
 	}
 	for name, test := range tests {
-		if _, err := NewRegistry(test.specs...); err == nil || !strings.Contains(err.Error(), test.want) {
+		r, err := NewRegistry(test.specs...)
+		if err == nil {
+			err = r.Check()
+		}
+		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
 	}
 	r, err := NewRegistry(good)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := r.Check(); err != nil {
+		t.Error(err)
 	}
 	if _, ok := r.Find("ansible.builtin.every"); !ok {
 		t.Error("the full name is not found")

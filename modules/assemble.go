@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -74,7 +75,7 @@ func (a *AssembleArgs) names() (*regexp.Regexp, error) {
 	return re, nil
 }
 
-var escapes = regexp.MustCompile(`\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[\s\S]?)`)
+var escapes = lazy.Regexp(`\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[\s\S]?)`)
 
 // unescape reads backslash escapes as Python does in a text of bytes; those that
 // mean nothing stay.
@@ -83,7 +84,7 @@ func unescape(text string) (string, error) {
 		'n': "\n", 't': "\t", 'r': "\r", 'a': "\a", 'b': "\b", 'f': "\f", 'v': "\v", '\\': `\`, '\'': "'", '"': `"`, '\n': "",
 	}
 	var fault error
-	out := escapes.ReplaceAllStringFunc(text, func(escape string) string {
+	out := escapes().ReplaceAllStringFunc(text, func(escape string) string {
 		switch rest := escape[1:]; {
 		case rest == "":
 			fault = errors.New("ends in a lone backslash")

@@ -9,10 +9,10 @@ import (
 	"hash"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -24,7 +24,7 @@ import (
 
 // composeReachesOut finds what makes a project depend on more than its own files: on
 // other files, on variables, on other containers.
-var composeReachesOut = regexp.MustCompile(`[$~]|(^|[^-\w])(\w*_file|file|extends|include|build|volumes_from|container|service)["']?\s*:`)
+var composeReachesOut = lazy.Regexp(`[$~]|(^|[^-\w])(\w*_file|file|extends|include|build|volumes_from|container|service)["']?\s*:`)
 
 // mostInputs is the size of files that are read for it.
 const mostInputs = 1 << 20
@@ -51,7 +51,7 @@ func (p *composeProject) inputs(ctx context.Context, host sys.Reader) (composeIn
 			return composeInputs{}, err
 		}
 		own := i < len(p.files)
-		if own && !there || len(text) > mostInputs || own && composeReachesOut.Match(text) {
+		if own && !there || len(text) > mostInputs || own && composeReachesOut().Match(text) {
 			return composeInputs{}, nil
 		}
 		fmt.Fprintf(sum, "%t %d\n", there, len(text))
@@ -149,12 +149,12 @@ func programAmong(ctx context.Context, host sys.Reader, folders string) (string,
 	return "", nil
 }
 
-var pythonScript = regexp.MustCompile(`^#! *(/usr/(?:local/)?bin/python[23]?(?:[.]\d+)?)[ \n]`)
+var pythonScript = lazy.Regexp(`^#! *(/usr/(?:local/)?bin/python[23]?(?:[.]\d+)?)[ \n]`)
 
 // pythonOf is the interpreter of a script in Python, "" for anything else and for a
 // Python that brings its own modules.
 func pythonOf(script []byte) string {
-	if found := pythonScript.FindSubmatch(script[:min(len(script), 128)]); found != nil {
+	if found := pythonScript().FindSubmatch(script[:min(len(script), 128)]); found != nil {
 		return string(found[1])
 	}
 	return ""

@@ -7,12 +7,12 @@ import (
 	"maps"
 	"os/exec"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -331,7 +331,7 @@ func (p *composeProject) programs() [][]string {
 	return [][]string{{"docker-compose"}, {"docker", "compose"}}
 }
 
-var hashLine = regexp.MustCompile(`^(\S+) ([0-9a-f]{40,128})$`)
+var hashLine = lazy.Regexp(`^(\S+) ([0-9a-f]{40,128})$`)
 
 // parseHashes reads what config --hash prints: a service and its hash a line.
 func parseHashes(out []byte) ([]wantedService, error) {
@@ -341,7 +341,7 @@ func parseHashes(out []byte) ([]wantedService, error) {
 		if line == "" {
 			continue
 		}
-		found := hashLine.FindStringSubmatch(line)
+		found := hashLine().FindStringSubmatch(line)
 		if found == nil {
 			return nil, fmt.Errorf("compose config --hash answered %q in place of a service and its hash", line)
 		}

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -73,7 +73,7 @@ cron:
 var (
 	cronMonths   = []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}
 	cronWeekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-	cronVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	cronVariable = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // Validate holds the rules that involve more than one option.
@@ -83,7 +83,7 @@ func (a *CronArgs) Validate() error {
 		return errors.New("cron: name, job and user want one line each")
 	case a.State == "present" && a.Job == "":
 		return errors.New("cron: state present needs job")
-	case a.Env && !cronVariable.MatchString(a.Name):
+	case a.Env && !cronVariable().MatchString(a.Name):
 		return fmt.Errorf("cron: name: %q is no name of a variable", a.Name)
 	case !a.Env && a.InsertAfter+a.InsertBefore != "":
 		return errors.New("cron: insertafter and insertbefore go with env only")
@@ -210,7 +210,7 @@ func (a *CronArgs) edit(text string) (string, error) {
 
 func cronVariableOf(line string) string {
 	name, _, sets := strings.Cut(line, "=")
-	if name = strings.TrimSpace(name); sets && cronVariable.MatchString(name) {
+	if name = strings.TrimSpace(name); sets && cronVariable().MatchString(name) {
 		return name
 	}
 	return ""

@@ -3,9 +3,9 @@ package modules
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -31,11 +31,11 @@ hostname:
 	}
 }
 
-var hostnamePattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
+var hostnamePattern = lazy.Regexp(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
 
 // Validate refuses what the kernel or DNS would not take.
 func (a *HostnameArgs) Validate() error {
-	if len(a.Name) > 64 || !hostnamePattern.MatchString(a.Name) {
+	if len(a.Name) > 64 || !hostnamePattern().MatchString(a.Name) {
 		return fmt.Errorf("hostname: name: %q is no name of a host: letters, digits, - and dots, at most 64", a.Name)
 	}
 	return nil

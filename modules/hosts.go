@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -147,7 +147,7 @@ type hostsLine struct {
 
 type hostsName struct{ blanks, name string }
 
-var hostsToken = regexp.MustCompile(`([ \t]*)([^ \t]+)`)
+var hostsToken = lazy.Regexp(`([ \t]*)([^ \t]+)`)
 
 func parseHosts(text string) []hostsLine {
 	var lines []hostsLine
@@ -165,7 +165,7 @@ func parseHostsLine(text string) hostsLine {
 	}
 	entry = strings.TrimRight(entry, " \t")
 	line.tail = text[len(entry):]
-	for i, token := range hostsToken.FindAllStringSubmatch(entry, -1) {
+	for i, token := range hostsToken().FindAllStringSubmatch(entry, -1) {
 		if i > 0 {
 			line.names = append(line.names, hostsName{token[1], token[2]})
 			continue

@@ -12,10 +12,10 @@ import (
 	"maps"
 	"math/big"
 	"path"
-	"regexp"
 	"time"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -39,7 +39,7 @@ type JobRecord struct {
 // jobGrace is how long after its time a job may take to end and write its record.
 const jobGrace = 30 * time.Second
 
-var jobName = regexp.MustCompile(`^j[0-9]{12}\.[0-9]+$`)
+var jobName = lazy.Regexp(`^j[0-9]{12}\.[0-9]+$`)
 
 // NewJobID makes the name of a job, like Ansible's.
 func NewJobID(pid int) string {
@@ -53,7 +53,7 @@ func NewJobID(pid int) string {
 // JobFile is where the record of a job of the agent's user lies. An id that no
 // job can have is an error.
 func JobFile(ctx context.Context, host sys.Reader, id string) (string, error) {
-	if !jobName.MatchString(id) {
+	if !jobName().MatchString(id) {
 		return "", fmt.Errorf("%q is not the name of a job; take ansible_job_id of the task that started it", id)
 	}
 	system, err := host.System(ctx)

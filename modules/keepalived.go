@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -68,8 +68,8 @@ notify: Restart keepalived`}},
 }
 
 var (
-	keepalivedName = regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`)
-	vrrpPassword   = regexp.MustCompile(`^[A-Za-z0-9_.,:;@%^&*()+=/~?<>|$-]{1,8}$`)
+	keepalivedName = lazy.Regexp(`^[A-Za-z0-9_.:-]+$`)
+	vrrpPassword   = lazy.Regexp(`^[A-Za-z0-9_.,:;@%^&*()+=/~?<>|$-]{1,8}$`)
 )
 
 // Validate holds what can be known without the host.
@@ -93,7 +93,7 @@ func (a *KeepalivedArgs) Validate() error {
 	}
 	names := map[string]string{"name": a.Name, "script_user": a.ScriptUser, "router_id": a.RouterID, "interface": a.Interface}
 	for name, text := range names {
-		if text != "" && !keepalivedName.MatchString(text) {
+		if text != "" && !keepalivedName().MatchString(text) {
 			return fmt.Errorf("%s: %q cannot stand in keepalived.conf", name, text)
 		}
 	}
@@ -104,7 +104,7 @@ func (a *KeepalivedArgs) Validate() error {
 		return errors.New("unicast_peers needs address")
 	case a.NoPreempt && a.State != "BACKUP":
 		return errors.New("nopreempt needs state: BACKUP")
-	case a.Password != "" && !vrrpPassword.MatchString(a.Password):
+	case a.Password != "" && !vrrpPassword().MatchString(a.Password):
 		return errors.New("password: wants 1 to 8 letters, digits and signs, without quotes, spaces, #, ! and braces")
 	case strings.ContainsAny(a.TrackScript, "\"\n\r") || a.TrackScript != "" && !path.IsAbs(a.TrackScript):
 		return errors.New("track_script wants an absolute path and words, without double quotes")

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -49,7 +49,7 @@ register: regions`}},
 // readingWords begin a statement that reads.
 var readingWords = []string{"SELECT", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "WITH", "TABLE", "VALUES"}
 
-var intoFile = regexp.MustCompile(`(?i)\binto\s+(out|dump)file\b`)
+var intoFile = lazy.Regexp(`(?i)\binto\s+(out|dump)file\b`)
 
 // Validate wants queries that read, with values that fit.
 func (a *MysqlQueryArgs) Validate() error {
@@ -97,7 +97,7 @@ func (a *MysqlQueryArgs) bind(text string) (boundQuery, error) {
 	if end := strings.IndexFunc(word, func(r rune) bool { return r < 'A' || r > 'Z' }); end >= 0 {
 		word = word[:end]
 	}
-	if !slices.Contains(readingWords, word) || intoFile.MatchString(text) {
+	if !slices.Contains(readingWords, word) || intoFile().MatchString(text) {
 		return q, fmt.Errorf("%q does not only read; mysql_exec executes statements", text)
 	}
 	if a.PositionalArgs == nil && a.NamedArgs == nil {
@@ -108,7 +108,7 @@ func (a *MysqlQueryArgs) bind(text string) (boundQuery, error) {
 	}
 	left := a.PositionalArgs
 	var fault error
-	q.text = placeholder.ReplaceAllStringFunc(text, func(found string) string {
+	q.text = placeholder().ReplaceAllStringFunc(text, func(found string) string {
 		name, named := strings.CutPrefix(found, "%(")
 		name = strings.TrimSuffix(name, ")s")
 		switch value, given := a.NamedArgs[name]; {
@@ -134,7 +134,7 @@ func (a *MysqlQueryArgs) bind(text string) (boundQuery, error) {
 	return q, fault
 }
 
-var placeholder = regexp.MustCompile(`%(\(\w+\)s|s|%|)`)
+var placeholder = lazy.Regexp(`%(\(\w+\)s|s|%|)`)
 
 // Plan asks; there is nothing to do.
 func (a *MysqlQueryArgs) Plan(ctx context.Context, host sys.Reader) (Plan, error) {

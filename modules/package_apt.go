@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -73,14 +73,14 @@ func (a *AptArgs) task() packageTask {
 	return t
 }
 
-var aptRelease = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/=-]*$`)
+var aptRelease = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9._/=-]*$`)
 
 // Validate holds the rules between options.
 func (a *AptArgs) Validate() error {
 	switch {
 	case a.Upgrade != "no" && a.Name != nil:
 		return errors.New("apt: upgrade goes without name; use state: latest for some packages")
-	case a.DefaultRelease != "" && !aptRelease.MatchString(a.DefaultRelease):
+	case a.DefaultRelease != "" && !aptRelease().MatchString(a.DefaultRelease):
 		return fmt.Errorf("apt: default_release: %q is no name of a release", a.DefaultRelease)
 	}
 	return a.task().validate()

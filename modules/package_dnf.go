@@ -3,9 +3,9 @@ package modules
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -44,13 +44,13 @@ func (a *DnfArgs) task() packageTask {
 	return t
 }
 
-var repositoryID = regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9._:*-]*$`)
+var repositoryID = lazy.Regexp(`^[A-Za-z0-9*][A-Za-z0-9._:*-]*$`)
 
 // Validate holds the names of repositories, which become part of an option.
 func (a *DnfArgs) Validate() error {
 	for option, ids := range map[string][]string{"enablerepo": a.EnableRepo, "disablerepo": a.DisableRepo} {
 		for _, id := range ids {
-			if !repositoryID.MatchString(id) {
+			if !repositoryID().MatchString(id) {
 				return fmt.Errorf("dnf: %s: %q is no id of a repository", option, id)
 			}
 		}

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -43,10 +43,10 @@ func distributionFacts(ctx context.Context, g *gathering) error {
 		if err != nil {
 			return err
 		}
-		if full := majorMinor.FindString(text); strings.HasPrefix(full, version+".") {
+		if full := majorMinor().FindString(text); strings.HasPrefix(full, version+".") {
 			version = full
 		}
-		if name := inBrackets.FindStringSubmatch(text); name != nil && codename == "" {
+		if name := inBrackets().FindStringSubmatch(text); name != nil && codename == "" {
 			codename = name[1]
 		}
 	}
@@ -62,8 +62,8 @@ func distributionFacts(ctx context.Context, g *gathering) error {
 }
 
 var (
-	majorMinor = regexp.MustCompile(`\d+\.\d+`)
-	inBrackets = regexp.MustCompile(`\(([^)]+)\)`)
+	majorMinor = lazy.Regexp(`\d+\.\d+`)
+	inBrackets = lazy.Regexp(`\(([^)]+)\)`)
 )
 
 // distribution is Ansible's name for what os-release calls ID.

@@ -3,6 +3,7 @@ package modules
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Place says where a module's work is done.
@@ -34,7 +35,7 @@ type Spec struct {
 	Returns   []Return
 	Examples  []Example
 
-	options []Option // read once, by NewRegistry
+	options func() ([]Option, error) // set by NewRegistry: reads them once
 }
 
 // Return documents one key of the result. Keys marked Run come only from doing
@@ -82,16 +83,13 @@ type Registry struct {
 	names []string
 }
 
-// NewRegistry checks the specs and gathers them. A spec with a broken tag, an
-// option without documentation or a name taken twice is an error.
+// NewRegistry gathers the specs. A name taken twice is an error. The argument structs
+// are read when their module is first asked for, since a run needs few of them; Check
+// reads them all.
 func NewRegistry(specs ...Spec) (*Registry, error) {
 	r := &Registry{specs: map[string]*Spec{}}
 	for _, s := range specs {
-		options, err := s.Options()
-		if err != nil {
-			return nil, fmt.Errorf("module %s: %w", s.Name, err)
-		}
-		s.options = options
+		s.options = sync.OnceValues(s.readOptions)
 		for _, name := range append([]string{s.Name, "ansible.builtin." + s.Name}, s.Aliases...) {
 			if _, taken := r.specs[name]; taken {
 				return nil, fmt.Errorf("module %s: the name %s is taken twice", s.Name, name)
@@ -102,6 +100,17 @@ func NewRegistry(specs ...Spec) (*Registry, error) {
 	}
 	slices.Sort(r.names)
 	return r, nil
+}
+
+// Check finds a broken tag, an option without documentation and the like. Tests call
+// it; in a run Options of the module says so.
+func (r *Registry) Check() error {
+	for _, name := range r.names {
+		if _, err := r.specs[name].Options(); err != nil {
+			return fmt.Errorf("module %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Find returns the spec of the module called name, by any of its names.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -52,12 +52,12 @@ sysctl:
 	}
 }
 
-var sysctlName = regexp.MustCompile(`^[A-Za-z0-9_*-]+([./][A-Za-z0-9_:@+*-]+)+$`)
+var sysctlName = lazy.Regexp(`^[A-Za-z0-9_*-]+([./][A-Za-z0-9_:@+*-]+)+$`)
 
 // Validate holds the rules that involve more than one option.
 func (a *SysctlArgs) Validate() error {
 	switch {
-	case !sysctlName.MatchString(a.Name) || strings.Contains(a.Name, "*"):
+	case !sysctlName().MatchString(a.Name) || strings.Contains(a.Name, "*"):
 		return fmt.Errorf("sysctl: name: %q is no name of a parameter", a.Name)
 	case a.State == "present" && strings.TrimSpace(a.Value) == "":
 		return errors.New("sysctl: state present needs value")

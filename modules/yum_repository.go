@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/change"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
@@ -56,11 +56,11 @@ yum_repository:
 	}
 }
 
-var repositorySection = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:-]*$`)
+var repositorySection = lazy.Regexp(`^[A-Za-z0-9_][A-Za-z0-9._:-]*$`)
 
 // Validate holds the rules between options.
 func (a *YumRepositoryArgs) Validate() error {
-	if !repositorySection.MatchString(a.Name) || a.Name == "main" {
+	if !repositorySection().MatchString(a.Name) || a.Name == "main" {
 		return fmt.Errorf("yum_repository: name: %q is no id of a repository", a.Name)
 	}
 	if strings.ContainsAny(a.File, "/\n") || strings.HasPrefix(a.File, ".") {

@@ -2,9 +2,10 @@ package agent
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // sudoPrompt is what sudo is told to ask with, so that no other text on standard
@@ -26,7 +27,7 @@ type becomePrefix struct {
 }
 
 // The words of a prefix stand in a script as they are, inside single quotes.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./=:,@%+-]+$`)
+var plainWord = lazy.Regexp(`^[A-Za-z0-9_./=:,@%+-]+$`)
 
 func (b *Become) prefix() (becomePrefix, error) {
 	if b == nil {
@@ -42,7 +43,7 @@ func (b *Become) prefix() (becomePrefix, error) {
 	flags := strings.Fields(b.Flags)
 	for name, words := range map[string][]string{"user": {user}, "exe": {b.Exe}, "flags": flags} {
 		for _, word := range words {
-			if word != "" && !plainWord.MatchString(word) || name == "user" && word[0] == '-' {
+			if word != "" && !plainWord().MatchString(word) || name == "user" && word[0] == '-' {
 				return becomePrefix{}, &StartError{
 					Summary: fmt.Sprintf("become %s %q is not supported", name, word),
 					Hint:    "letters, digits and _ . / = : , @ % + - can stand in it",

@@ -2,9 +2,10 @@ package expression
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // The tests of ansible.utils for addresses. What is no address fails them all.
@@ -26,7 +27,7 @@ var addressTests = map[string]Definition{
 	"reserved":         addressTest(func(ip netip.Addr) bool { return anyContains(reservedNetworks, ip) }),
 	"ipv4_netmask":     is(func(v any) bool { return isMask(v, 32, func(ones netip.Addr) netip.Addr { return ones }) }),
 	"ipv4_hostmask":    is(func(v any) bool { return isMask(v, 31, inverted) }),
-	"mac":              is(func(v any) bool { return hardwarePattern.MatchString(Text(v)) }),
+	"mac":              is(func(v any) bool { return hardwarePattern().MatchString(Text(v)) }),
 	"in_network":       {Signature: "network", Function: subnetTest(false)},
 	"subnet_of":        {Signature: "network_a", Function: subnetTest(false)},
 	"supernet_of":      {Signature: "network_b", Function: subnetTest(true)},
@@ -34,7 +35,7 @@ var addressTests = map[string]Definition{
 	"in_one_network":   {Signature: "networks", Function: countNetworks(func(n int) bool { return n == 1 })},
 }
 
-var hardwarePattern = regexp.MustCompile(`(?i)^(?:(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}|[0-9a-f]{12})$`)
+var hardwarePattern = lazy.Regexp(`(?i)^(?:(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}|[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}|[0-9a-f]{12})$`)
 
 func networkTest(holds func(a address) bool) Definition {
 	return is(func(v any) bool {

@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // text makes a filter of a function on text; other values become text first, as
@@ -42,7 +44,7 @@ var textFilters = map[string]Definition{
 	"forceescape":    text(html.EscapeString),
 	"safe":           text(func(s string) string { return s }),
 	"striptags":      text(stripTags),
-	"wordcount":      text(func(s string) int { return len(words.FindAllString(s, -1)) }),
+	"wordcount":      text(func(s string) int { return len(words().FindAllString(s, -1)) }),
 	"trim":           {Signature: "chars=none", Function: trimFilter},
 	"split":          {Signature: "sep=none, maxsplit=-1", Function: splitFilter},
 	"replace":        {Signature: "old, new, count=none", Function: replaceFilter},
@@ -194,16 +196,16 @@ func floatFilter(c *Call) (any, error) {
 }
 
 var (
-	words     = regexp.MustCompile(`[\pL\pN_]+`)
-	tags      = regexp.MustCompile(`(?s)<!--.*?-->|<[^>]*>`)
-	wordStart = regexp.MustCompile(`[-\s({\[<]+`)
+	words     = lazy.Regexp(`[\pL\pN_]+`)
+	tags      = lazy.Regexp(`(?s)<!--.*?-->|<[^>]*>`)
+	wordStart = lazy.Regexp(`[-\s({\[<]+`)
 )
 
 // jinjaTitle starts a word after white space, hyphens and opening brackets only.
 func jinjaTitle(s string) string {
 	var b strings.Builder
 	at := 0
-	for _, gap := range append(wordStart.FindAllStringIndex(s, -1), []int{len(s), len(s)}) {
+	for _, gap := range append(wordStart().FindAllStringIndex(s, -1), []int{len(s), len(s)}) {
 		b.WriteString(capitalize(s[at:gap[0]]))
 		b.WriteString(s[gap[0]:gap[1]])
 		at = gap[1]
@@ -212,7 +214,7 @@ func jinjaTitle(s string) string {
 }
 
 func stripTags(s string) string {
-	return html.UnescapeString(strings.Join(strings.Fields(tags.ReplaceAllString(s, "")), " "))
+	return html.UnescapeString(strings.Join(strings.Fields(tags().ReplaceAllString(s, "")), " "))
 }
 
 func trimFilter(c *Call) (any, error) {
@@ -314,7 +316,7 @@ func wordwrapFilter(c *Call) (any, error) {
 
 // wrapChunk is what textwrap never breaks: white space, or a word, which may end
 // with the hyphen at which it can be broken.
-var wrapChunk = regexp.MustCompile(`[\t\n\v\f\r ]+|[^\t\n\v\f\r ]+?[\pL\d]-|[^\t\n\v\f\r ]+`)
+var wrapChunk = lazy.Regexp(`[\t\n\v\f\r ]+|[^\t\n\v\f\r ]+?[\pL\d]-|[^\t\n\v\f\r ]+`)
 
 // wrapLine is Python's textwrap: white space is kept but at the ends of lines.
 func wrapLine(line string, width int, breakWords, breakHyphens bool) []string {
@@ -355,7 +357,7 @@ func wrapLine(line string, width int, breakWords, breakHyphens bool) []string {
 
 func wrapChunks(line string, breakHyphens bool) []string {
 	if breakHyphens {
-		return wrapChunk.FindAllString(line, -1)
+		return wrapChunk().FindAllString(line, -1)
 	}
 	return regexp.MustCompile(`\s+|\S+`).FindAllString(line, -1)
 }
@@ -427,7 +429,7 @@ func comment(content string, o map[string]string) (string, error) {
 }
 
 // safeShell are the characters that a shell leaves alone.
-var safeShell = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+var safeShell = lazy.Regexp(`^[\w@%+=:,./-]+$`)
 
 func quoteFilter(c *Call) (any, error) {
 	if c.Input == nil {
@@ -437,7 +439,7 @@ func quoteFilter(c *Call) (any, error) {
 }
 
 func shellQuote(s string) string {
-	if safeShell.MatchString(s) {
+	if safeShell().MatchString(s) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
@@ -722,10 +724,10 @@ func humanReadable(c *Call) (any, error) {
 	return fmt.Sprintf("%.2f %s", size/chosen.size, suffix), nil
 }
 
-var humanSize = regexp.MustCompile(`^\s*(\d*\.?\d*)\s*([A-Za-z]+)?`)
+var humanSize = lazy.Regexp(`^\s*(\d*\.?\d*)\s*([A-Za-z]+)?`)
 
 func humanToBytes(c *Call) (any, error) {
-	parts := humanSize.FindStringSubmatch(Text(c.Input))
+	parts := humanSize().FindStringSubmatch(Text(c.Input))
 	amount, err := strconv.ParseFloat(parts[1], 64)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a size", show(c.Input))

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // is makes a test of a question about the value.
@@ -347,20 +349,20 @@ func compareVersions(kind, a, b string) (int, error) {
 	case "None", "loose":
 		return compareLoose(a, b)
 	case "strict":
-		return compareParsed(a, b, strictVersion, strictPattern)
+		return compareParsed(a, b, strictVersion, strictPattern())
 	case "semver", "semantic":
-		return compareParsed(a, b, semanticVersion, semanticPattern)
+		return compareParsed(a, b, semanticVersion, semanticPattern())
 	case "pep440":
-		return compareParsed(a, b, pythonVersion, pythonPattern)
+		return compareParsed(a, b, pythonVersion, pythonPattern())
 	}
 	return 0, fmt.Errorf("version_type is loose, strict, semver or pep440, found '%s'", kind)
 }
 
 var (
-	loosePart       = regexp.MustCompile(`\d+|[a-z]+|\.`)
-	strictPattern   = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+))?(?:([ab])(\d+))?$`)
-	semanticPattern = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$`)
-	pythonPattern   = regexp.MustCompile(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?(\d*))?(?:-(\d+)|[-_.]?(?:post|rev|r)[-_.]?(\d*))?(?:([-_.]?dev)[-_.]?(\d*))?(?:\+[a-z0-9]+(?:[-_.][a-z0-9]+)*)?$`)
+	loosePart       = lazy.Regexp(`\d+|[a-z]+|\.`)
+	strictPattern   = lazy.Regexp(`^(\d+)\.(\d+)(?:\.(\d+))?(?:([ab])(\d+))?$`)
+	semanticPattern = lazy.Regexp(`^(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?$`)
+	pythonPattern   = lazy.Regexp(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?(\d*))?(?:-(\d+)|[-_.]?(?:post|rev|r)[-_.]?(\d*))?(?:([-_.]?dev)[-_.]?(\d*))?(?:\+[a-z0-9]+(?:[-_.][a-z0-9]+)*)?$`)
 )
 
 // looseParts splits as distutils' LooseVersion: numbers, words, and whatever
@@ -378,7 +380,7 @@ func looseParts(s string) []any {
 		}
 	}
 	at := 0
-	for _, place := range loosePart.FindAllStringIndex(s, -1) {
+	for _, place := range loosePart().FindAllStringIndex(s, -1) {
 		add(s[at:place[0]])
 		add(s[place[0]:place[1]])
 		at = place[1]
@@ -399,7 +401,7 @@ func compareParsed(a, b string, key func([]string) []any, shape *regexp.Regexp) 
 	var keys [2][]any
 	for i, s := range []string{a, b} {
 		parts := shape.FindStringSubmatch(strings.ToLower(strings.TrimSpace(s)))
-		if shape == semanticPattern {
+		if shape == semanticPattern() {
 			parts = shape.FindStringSubmatch(s)
 		}
 		if parts == nil {

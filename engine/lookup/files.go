@@ -13,6 +13,7 @@ import (
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // find finds a file of who asks. "~" is the home of who runs rbdplay.
@@ -182,14 +183,14 @@ func globIn(folder File, pattern string) ([]any, error) {
 }
 
 // globClass is [abc] or [!abc], where the first may be a ].
-var globClass = regexp.MustCompile(`^\[(!?)(\]?[^\]]*)\]`)
+var globClass = lazy.Regexp(`^\[(!?)(\]?[^\]]*)\]`)
 
 // globPattern reads *, ? and [abc] as the shell does.
 func globPattern(pattern string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	b.WriteString(`(?s)\A`)
 	for i := 0; i < len(pattern); i++ {
-		class := globClass.FindStringSubmatch(pattern[i:])
+		class := globClass().FindStringSubmatch(pattern[i:])
 		switch {
 		case pattern[i] == '*':
 			b.WriteString(".*")

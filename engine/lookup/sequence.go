@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // sequenceLookup reads "start=1 end=5 stride=2 format=web%02d" or the same as a
@@ -48,7 +48,7 @@ type sequence struct {
 }
 
 // shortSequence is the form [start-]end[/stride][:format].
-var shortSequence = regexp.MustCompile(`^(?:(\w+)-)?(\w+)(?:/(-?\w+))?(?::(.+))?$`)
+var shortSequence = lazy.Regexp(`^(?:(\w+)-)?(\w+)(?:/(-?\w+))?(?::(.+))?$`)
 
 func (s *sequence) read(ctx context.Context, value any) error {
 	switch v := expression.Normalize(value).(type) {
@@ -85,7 +85,7 @@ func (s *sequence) pieces(text string) error {
 }
 
 func (s *sequence) short(text string) error {
-	m := shortSequence.FindStringSubmatch(text)
+	m := shortSequence().FindStringSubmatch(text)
 	if m == nil {
 		return fmt.Errorf("cannot read %q; write start=1 end=5", text)
 	}
@@ -125,13 +125,13 @@ func (s *sequence) set(key, value string) error {
 }
 
 // sequenceFormat is the one conversion a format may have.
-var sequenceFormat = regexp.MustCompile(`^(?:[^%]|%%)*%0?[0-9]*[dxXo](?:[^%]|%%)*$`)
+var sequenceFormat = lazy.Regexp(`^(?:[^%]|%%)*%0?[0-9]*[dxXo](?:[^%]|%%)*$`)
 
 func (s *sequence) items() ([]any, error) {
 	switch {
 	case s.hasEnd == s.hasCount:
 		return nil, errors.New("wants one of end and count")
-	case !sequenceFormat.MatchString(s.format):
+	case !sequenceFormat().MatchString(s.format):
 		return nil, fmt.Errorf("wants one number in its format, such as %%02d, not %q", s.format)
 	case s.hasCount && s.count == 0:
 		return nil, nil

@@ -2,13 +2,14 @@ package scope
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 const nameHint = "a variable's name has letters, digits and underscores, begins with no digit and is no word of the language"
 
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var namePattern = lazy.Regexp(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // The words that Jinja2's grammar or Python keeps to itself: a variable of such
 // a name could never be read.
@@ -22,7 +23,7 @@ var reservedWords = []string{
 // CheckName says what is wrong with a variable's name, "" when it is a good one.
 func CheckName(name string) string {
 	switch {
-	case !namePattern.MatchString(name):
+	case !namePattern().MatchString(name):
 		return fmt.Sprintf("%q is no valid name of a variable", name)
 	case slices.Contains(reservedWords, name):
 		return fmt.Sprintf("%q is a word of the language and cannot name a variable", name)

@@ -2,13 +2,13 @@ package syntax
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // syntaxError turns the library's error into a finding with a place, and adds
@@ -51,7 +51,7 @@ func (s *source) explain(d diag.Diagnostic, failure *yaml.LoadError) diag.Diagno
 	case strings.Contains(message, "expected ',' or"):
 		return d.WithHint("a comma, or the closing bracket, is missing before this")
 	}
-	if above := s.line(line - 1); noSpaceAfter.MatchString(above) && !noSpaceAfter.MatchString(s.line(line)) {
+	if above := s.line(line - 1); noSpaceAfter().MatchString(above) && !noSpaceAfter().MatchString(s.line(line)) {
 		colon := strings.IndexByte(above, ':')
 		d.Range = s.point(line-1, utf8.RuneCountInString(above[:colon])+1)
 		return d.WithHint("a space is missing after the colon")
@@ -60,10 +60,10 @@ func (s *source) explain(d diag.Diagnostic, failure *yaml.LoadError) diag.Diagno
 }
 
 var (
-	startsWithBraces = regexp.MustCompile(`^\s*(?:- +)*(?:[^'"#]*?: +)?\{\{`)
-	noSpaceAfter     = regexp.MustCompile(`^\s*(?:- +)?[A-Za-z_][\w.]*:[^\s:/]`)
-	twoColons        = regexp.MustCompile(`^\s*(?:- +)?[^'"#:]+: +[^'"\[{|>&*!#][^#]*:(?: |$)`)
-	textAfterQuote   = regexp.MustCompile(`^\s*(?:- +)?(?:[^'"#]+: +)?(?:"[^"]*"|'[^']*')\s*[^\s#,\]}:]`)
+	startsWithBraces = lazy.Regexp(`^\s*(?:- +)*(?:[^'"#]*?: +)?\{\{`)
+	noSpaceAfter     = lazy.Regexp(`^\s*(?:- +)?[A-Za-z_][\w.]*:[^\s:/]`)
+	twoColons        = lazy.Regexp(`^\s*(?:- +)?[^'"#:]+: +[^'"\[{|>&*!#][^#]*:(?: |$)`)
+	textAfterQuote   = lazy.Regexp(`^\s*(?:- +)?(?:[^'"#]+: +)?(?:"[^"]*"|'[^']*')\s*[^\s#,\]}:]`)
 )
 
 // hint looks at the line for the mistakes that are made again and again.
@@ -72,13 +72,13 @@ func (s *source) hint(line int) string {
 	switch {
 	case strings.Contains(leading(text), "\t"):
 		return "YAML is indented with spaces, never with tabs"
-	case startsWithBraces.MatchString(text):
+	case startsWithBraces().MatchString(text):
 		return `a value that begins with {{ must be in quotes: "{{ … }}"`
-	case textAfterQuote.MatchString(text):
+	case textAfterQuote().MatchString(text):
 		return "a value that begins with a quote ends with it; put the whole value in the other kind of quotes"
-	case twoColons.MatchString(text):
+	case twoColons().MatchString(text):
 		return "a value that contains ': ' must be in quotes"
-	case noSpaceAfter.MatchString(text):
+	case noSpaceAfter().MatchString(text):
 		return "a space is missing after the colon"
 	}
 	return "check the indentation of this line and of those above"

@@ -243,7 +243,7 @@ func (c *converter) mapping(node *Node, n *yaml.Node) error {
 func (c *converter) enter(node *Node, first map[string]*Node, key, value *Node) error {
 	if !key.IsScalar() {
 		d := key.Errorf("a mapping's key must be a scalar, found %s", key.Kind)
-		if startsWithBraces.MatchString(c.src.line(key.Range.Start.Line)) {
+		if startsWithBraces().MatchString(c.src.line(key.Range.Start.Line)) {
 			d = d.WithHint(`a value that begins with {{ must be in quotes: "{{ … }}"`)
 		}
 		return d

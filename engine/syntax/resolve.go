@@ -3,16 +3,17 @@ package syntax
 import (
 	"math"
 	"math/big"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // PyYAML's resolver, which is what Ansible users have: YAML 1.1 without the
 // letters y and n, with octal 0644 and base 60. (1.2's 0o644 is text.)
 var (
-	intPattern   = regexp.MustCompile(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
-	floatPattern = regexp.MustCompile(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)
+	intPattern   = lazy.Regexp(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
+	floatPattern = lazy.Regexp(`^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)
 )
 
 // resolve gives the value a plain scalar stands for.
@@ -28,9 +29,9 @@ func resolve(text string) any {
 	switch {
 	case !strings.ContainsRune("+-.0123456789", rune(text[0])):
 		return text
-	case intPattern.MatchString(text):
+	case intPattern().MatchString(text):
 		return resolveInt(text)
-	case floatPattern.MatchString(text):
+	case floatPattern().MatchString(text):
 		return resolveFloat(text)
 	default:
 		return text
@@ -135,9 +136,9 @@ func kindOf(value any) Kind {
 // IsResolved reports whether a plain scalar of this text would be read as
 // something else than the text: a number, a boolean, nothing, a date.
 func IsResolved(text string) bool {
-	return kindOf(resolve(text)) != String || timestampPattern.MatchString(text)
+	return kindOf(resolve(text)) != String || timestampPattern().MatchString(text)
 }
 
 // timestampPattern is PyYAML's. We read such text as text, and write it in
 // quotes, so that PyYAML does too.
-var timestampPattern = regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$`)
+var timestampPattern = lazy.Regexp(`^(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$`)

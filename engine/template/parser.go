@@ -2,12 +2,12 @@ package template
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rbdplay/rbdplay/engine/diag"
 	"github.com/rbdplay/rbdplay/engine/expression"
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // parser makes nodes of parts. Expressions are compiled when all parts are read:
@@ -37,7 +37,7 @@ type pendingExpression struct {
 // mostDepth bounds statements within statements.
 const mostDepth = 100
 
-var name = regexp.MustCompile(`^[\pL_][\pL\pN_]*$`)
+var name = lazy.Regexp(`^[\pL_][\pL\pN_]*$`)
 
 // statement is a {% %} cut into its keyword and what follows.
 type statement struct {
@@ -213,7 +213,7 @@ func (p *parser) targets(s statement, words []expression.Word) ([]string, error)
 	var names []string
 	for i, word := range words {
 		switch {
-		case word.Name && name.MatchString(word.Text):
+		case word.Name && name().MatchString(word.Text):
 			names = append(names, word.Text)
 			p.defined[word.Text] = true
 		case word.Text == "," || i == 0 && word.Text == "(" || i == len(words)-1 && word.Text == ")":
@@ -350,7 +350,7 @@ func (p *parser) parseFilter(s statement) (renderer, error) {
 
 func (p *parser) parseBlock(s statement) (renderer, error) {
 	fields := strings.Fields(s.rest)
-	if len(fields) == 0 || !name.MatchString(fields[0]) {
+	if len(fields) == 0 || !name().MatchString(fields[0]) {
 		return nil, p.fail(s, "a block needs a name")
 	}
 	block := &namedBlock{name: fields[0], at: p.at.At(s.start, s.end)}

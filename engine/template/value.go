@@ -173,7 +173,7 @@ func (c *compiler) lone(v *Value, text string, at diag.Locator) error {
 	if err != nil {
 		return err
 	}
-	if !broken || name.MatchString(strings.TrimSpace(bare[2:len(bare)-2])) || isTextFilter(compiled) {
+	if !broken || name().MatchString(strings.TrimSpace(bare[2:len(bare)-2])) || isTextFilter(compiled) {
 		v.expression, v.suffix = compiled, text[len(bare):]
 	}
 	return nil

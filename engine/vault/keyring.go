@@ -23,7 +23,7 @@ type Password struct {
 // NewPassword refuses what a header could not hold.
 func NewPassword(id, text string) (Password, error) {
 	switch {
-	case !idForm.MatchString(id):
+	case !idForm().MatchString(id):
 		return Password{}, fmt.Errorf("%q is no vault id: it is one word without a semicolon", id)
 	case text == "":
 		return Password{}, fmt.Errorf("the password for the vault id %s is empty", id)

@@ -16,8 +16,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 const (
@@ -53,7 +54,7 @@ type envelope struct {
 	salt, sum, enciphered []byte
 }
 
-var idForm = regexp.MustCompile(`^[^;\s]+$`)
+var idForm = lazy.Regexp(`^[^;\s]+$`)
 
 // header reads the first line.
 func header(line string) (id string, err error) {
@@ -65,7 +66,7 @@ func header(line string) (id string, err error) {
 		return "", &FormatError{1, "names another cipher than AES256"}
 	case fields[1] == "1.1" && len(fields) == 3:
 		return "", nil
-	case fields[1] == "1.2" && len(fields) == 4 && idForm.MatchString(fields[3]):
+	case fields[1] == "1.2" && len(fields) == 4 && idForm().MatchString(fields[3]):
 		return fields[3], nil
 	case fields[1] == "1.1" || fields[1] == "1.2":
 		return "", &FormatError{1, "does not have the fields of format " + fields[1]}

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
-var variablePattern = regexp.MustCompile(`\$(\w+|\{[^}]*\})`)
+var variablePattern = lazy.Regexp(`\$(\w+|\{[^}]*\})`)
 
 // expandWords replaces variables and a leading ~ in words, as Ansible does before
 // it starts a program: the names are those of env, and one that is not there is
@@ -23,7 +24,7 @@ func expandWords(words, env []string) ([]string, error) {
 	}
 	expanded := make([]string, len(words))
 	for i, word := range words {
-		word = variablePattern.ReplaceAllStringFunc(word, func(found string) string {
+		word = variablePattern().ReplaceAllStringFunc(word, func(found string) string {
 			if value, ok := values[strings.Trim(found[1:], "{}")]; ok {
 				return value
 			}

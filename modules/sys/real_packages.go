@@ -10,10 +10,11 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 const (
@@ -343,13 +344,13 @@ func (p *realPackages) filesOf(ctx context.Context, packages []string) ([]string
 // packageNames are names as apt, dpkg and rpm have them, with :arch or .arch. Both
 // apt and dnf would take other characters for a pattern, an option or a path.
 var (
-	packageNames    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]*(:[a-z0-9]+)?$`)
-	packageVersions = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+~:_^-]*$`)
+	packageNames    = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9+._-]*(:[a-z0-9]+)?$`)
+	packageVersions = lazy.Regexp(`^[A-Za-z0-9][A-Za-z0-9.+~:_^-]*$`)
 )
 
 func checkNames(names []string) error {
 	for _, name := range names {
-		if !packageNames.MatchString(name) || strings.HasSuffix(name, "-") {
+		if !packageNames().MatchString(name) || strings.HasSuffix(name, "-") {
 			return fmt.Errorf("%q is no name of a package", name)
 		}
 	}
@@ -361,7 +362,7 @@ func checkRequests(requests []PackageRequest) error {
 		if err := checkNames([]string{r.Name}); err != nil {
 			return err
 		}
-		if r.Version != "" && !packageVersions.MatchString(r.Version) {
+		if r.Version != "" && !packageVersions().MatchString(r.Version) {
 			return fmt.Errorf("package %s: %q is no version", r.Name, r.Version)
 		}
 		switch r.State {
@@ -396,11 +397,11 @@ func unavailable(name, version, manager string) error {
 	return missing("there is no package %s in the lists of %s; is the name right, and are the lists fetched (update_cache)?", name, manager)
 }
 
-var urls = regexp.MustCompile(`[a-z+]+://[^\s'"]+`)
+var urls = lazy.Regexp(`[a-z+]+://[^\s'"]+`)
 
 // withoutPasswords takes user and password out of the URLs of mirrors.
 func withoutPasswords(text string) string {
-	return urls.ReplaceAllStringFunc(text, func(address string) string {
+	return urls().ReplaceAllStringFunc(text, func(address string) string {
 		u, err := url.Parse(address)
 		if err != nil {
 			return "(address)" // it may hold one still

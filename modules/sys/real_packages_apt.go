@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 const (
@@ -251,13 +252,13 @@ func (a *apt) known(ctx context.Context, names []string) error {
 }
 
 // A line of apt-get -s: Inst name [old version] (new version, release, …).
-var simulated = regexp.MustCompile(`^(Inst|Conf|Remv|Purg) (\S+)(?: \[([^\]]+)\])?(?: \(([^ )]+)[^)]*\))?`)
+var simulated = lazy.Regexp(`^(Inst|Conf|Remv|Purg) (\S+)(?: \[([^\]]+)\])?(?: \(([^ )]+)[^)]*\))?`)
 
 // parseSimulation reads apt-get -s. Conf counts for what was unpacked before.
 func parseSimulation(text string, state map[string]Package) ([]PackageChange, error) {
 	changes := map[string]PackageChange{}
 	for line := range strings.Lines(text) {
-		m := simulated.FindStringSubmatch(line)
+		m := simulated().FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
@@ -351,12 +352,12 @@ func (a *apt) files(ctx context.Context, packages []string) ([]string, error) {
 }
 
 var (
-	aptNoPackage   = regexp.MustCompile(`^E: Unable to locate package (\S+)`)
-	aptNoCandidate = regexp.MustCompile(`^E: Package '?([^' ]+)'? has no installation candidate`)
-	aptNoVersion   = regexp.MustCompile(`^E: Version '([^']+)' for '([^']+)' was not found`)
-	aptUnsatisfied = regexp.MustCompile(`(?ms)^The following packages have unmet dependencies:\n(.*?)^\S`)
-	aptRefused     = regexp.MustCompile(`(?m)^The following (held packages will be changed|packages will be DOWNGRADED|packages cannot be authenticated)[:!]\n((?:  .*\n)+)`)
-	aptScript      = regexp.MustCompile(`(?m)^dpkg: error processing (?:package|archive) (.+)\n ?(.+)$`)
+	aptNoPackage   = lazy.Regexp(`^E: Unable to locate package (\S+)`)
+	aptNoCandidate = lazy.Regexp(`^E: Package '?([^' ]+)'? has no installation candidate`)
+	aptNoVersion   = lazy.Regexp(`^E: Version '([^']+)' for '([^']+)' was not found`)
+	aptUnsatisfied = lazy.Regexp(`(?ms)^The following packages have unmet dependencies:\n(.*?)^\S`)
+	aptRefused     = lazy.Regexp(`(?m)^The following (held packages will be changed|packages will be DOWNGRADED|packages cannot be authenticated)[:!]\n((?:  .*\n)+)`)
+	aptScript      = lazy.Regexp(`(?m)^dpkg: error processing (?:package|archive) (.+)\n ?(.+)$`)
 )
 
 // aptFailure makes of what apt printed an error that names packages and mirrors.
@@ -368,13 +369,13 @@ func aptFailure(program string, r Result) error {
 		}
 	}
 	for line := range strings.Lines(string(r.Stderr)) {
-		if m := aptNoPackage.FindStringSubmatch(line); m != nil {
+		if m := aptNoPackage().FindStringSubmatch(line); m != nil {
 			return unavailable(m[1], "", "apt")
 		}
-		if m := aptNoCandidate.FindStringSubmatch(line); m != nil {
+		if m := aptNoCandidate().FindStringSubmatch(line); m != nil {
 			return missing("apt knows package %s by name only, and no version of it: it is virtual, or gone from the lists", m[1])
 		}
-		if m := aptNoVersion.FindStringSubmatch(line); m != nil {
+		if m := aptNoVersion().FindStringSubmatch(line); m != nil {
 			return unavailable(m[2], m[1], "apt")
 		}
 		text, failed := strings.CutPrefix(line, "E: ")
@@ -385,13 +386,13 @@ func aptFailure(program string, r Result) error {
 			add(text)
 		}
 	}
-	for _, m := range aptScript.FindAllStringSubmatch(string(r.Stdout)+string(r.Stderr), -1) {
+	for _, m := range aptScript().FindAllStringSubmatch(string(r.Stdout)+string(r.Stderr), -1) {
 		add("package " + strings.TrimSuffix(m[1], ":") + ": " + m[2])
 	}
-	for _, m := range aptRefused.FindAllStringSubmatch(string(r.Stdout), -1) {
+	for _, m := range aptRefused().FindAllStringSubmatch(string(r.Stdout), -1) {
 		add(m[1] + ": " + strings.Join(strings.Fields(m[2]), " "))
 	}
-	if m := aptUnsatisfied.FindStringSubmatch(string(r.Stdout) + "\n."); m != nil {
+	if m := aptUnsatisfied().FindStringSubmatch(string(r.Stdout) + "\n."); m != nil {
 		for line := range strings.Lines(m[1]) {
 			add(strings.Join(strings.Fields(line), " "))
 		}

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rbdplay/rbdplay/engine/lazy"
 )
 
 // dnf drives dnf (4 and 5) and yum 3, which print alike, and rpm.
@@ -225,10 +226,10 @@ func (d *dnf) resolve(ctx context.Context, requests []PackageRequest, options Pa
 
 func (d *dnf) planned(r Result, requests []PackageRequest, state map[string]Package) ([]PackageChange, error) {
 	all := string(r.Stdout) + string(r.Stderr)
-	if m := dnfExcluded.FindStringSubmatch(all); m != nil {
+	if m := dnfExcluded().FindStringSubmatch(all); m != nil {
 		return nil, fmt.Errorf("package %s is excluded by the configuration of %s (exclude, versionlock), so that it cannot be changed", m[1], d.program)
 	}
-	if m := dnfNoPackage.FindStringSubmatch(all); m != nil {
+	if m := dnfNoPackage().FindStringSubmatch(all); m != nil {
 		if strings.Contains(all, "Failed to download metadata") || strings.Contains(all, "[Errno") {
 			return nil, dnfFailure(d.program, r) // a repository that was not seen may have it
 		}
@@ -249,9 +250,9 @@ func (d *dnf) planned(r Result, requests []PackageRequest, state map[string]Pack
 	return nil, nil
 }
 
-var dnfExcluded = regexp.MustCompile(`(?m)^All matches were filtered out by exclude filtering for argument: (\S+)`)
+var dnfExcluded = lazy.Regexp(`(?m)^All matches were filtered out by exclude filtering for argument: (\S+)`)
 
-var dnfNoPackage = regexp.MustCompile(`(?m)^(?:\s*No package (\S+) available\.?|\s*No match for argument: (\S+)|\s*Error: Unable to find a match: (\S+))`)
+var dnfNoPackage = lazy.Regexp(`(?m)^(?:\s*No package (\S+) available\.?|\s*No match for argument: (\S+)|\s*Error: Unable to find a match: (\S+))`)
 
 // parseTransaction reads the table that dnf and yum print before they ask. Rows
 // begin with one space; longer rows go over into lines that begin with more.

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
@@ -36,15 +33,15 @@ func look(ctx context.Context, host sys.Reader, p string) (found, error) {
 // lookThrough sees what p leads to. Its path is the real one, which also stands
 // for a file that could be made there; its folder exists.
 func lookThrough(ctx context.Context, host sys.Reader, p string) (found, error) {
-	resolved, err := realpath(ctx, host.Files(), p)
+	at, err := sys.Resolve(ctx, host.Files(), p)
+	if err == nil && at.Unknown != nil {
+		err = fmt.Errorf("looking at %s: %w", at.Path, at.Unknown)
+	}
 	if err != nil {
 		return found{}, err
 	}
-	return look(ctx, host, resolved)
+	return found{path: at.Path, info: at.Info, exists: at.Exists}, nil
 }
-
-// maxLinks is Linux's own limit of links in one path.
-const maxLinks = 40
 
 // isFolderAtLeast reports whether err says that a directory is there of which
 // nothing else can be known.
@@ -55,46 +52,8 @@ func isFolderAtLeast(err error) bool {
 
 // realpath resolves every link in p. Only the last part may be missing.
 func realpath(ctx context.Context, files sys.FileReader, p string) (string, error) {
-	resolved, rest := "/", strings.Split(p, "/")
-	for links := 0; len(rest) > 0; {
-		part := rest[0]
-		rest = rest[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
-			resolved = path.Dir(resolved)
-			continue
-		}
-		next := path.Join(resolved, part)
-		info, err := files.Lstat(ctx, next)
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && strings.Trim(strings.Join(rest, ""), ".") == "":
-			return next, nil
-		case errors.Is(err, fs.ErrNotExist):
-			return "", fmt.Errorf("%s: there is no directory %s: %w", p, next, err)
-		case isFolderAtLeast(err):
-			resolved = next
-			continue
-		case err != nil:
-			return "", fmt.Errorf("looking at %s: %w", next, err)
-		case info.Type != sys.Symlink:
-			resolved = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return "", fmt.Errorf("%s: more than %d links lead round in it: %w", p, maxLinks, syscall.ELOOP)
-		}
-		target, err := files.Readlink(ctx, next)
-		if err != nil {
-			return "", fmt.Errorf("reading the link %s: %w", next, err)
-		}
-		if path.IsAbs(target) {
-			resolved = "/"
-		}
-		rest = slices.Concat(strings.Split(target, "/"), rest)
-	}
-	return resolved, nil
+	at, err := sys.Resolve(ctx, files, p)
+	return at.Path, err
 }
 
 // unchanged fails when the file is no longer as it was found: writing then would

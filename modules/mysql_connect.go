@@ -101,6 +101,9 @@ func (l *MysqlLogin) containerSocket(ctx context.Context, host sys.Reader) (stri
 	return "", fmt.Errorf("the container %s has no socket at %s; give login_unix_socket", l.Container, strings.Join(places, ", "))
 }
 
+// maxLinks is Linux's own limit of links in one path.
+const maxLinks = 40
+
 // realpathWithin resolves every link of p as a process with the root directory
 // root would: an absolute link starts at root again, so that none leads out.
 func realpathWithin(ctx context.Context, files sys.FileReader, root, p string) (string, error) {

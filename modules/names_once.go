@@ -6,10 +6,11 @@ import (
 	"github.com/rbdplay/rbdplay/modules/sys"
 )
 
-// namesOnce is a host that asks the user and group databases once for each name and
-// number. It lives for one plan, within which they do not change; a plan over a
-// tree of files would otherwise ask for each file.
-func namesOnce(host sys.Host) sys.Host {
+// NamesOnce is a host that asks the user and group databases once for each name and
+// number. It lives for a time within which they do not change: one plan, which over a
+// tree of files would otherwise ask for each file, or a loop that edits one file and
+// does nothing else.
+func NamesOnce(host sys.Host) sys.Host {
 	return &namesHost{Host: host, users: &names{
 		UserReader: host.Users(),
 		users:      map[string]answer[sys.User]{}, userIDs: map[int]answer[sys.User]{},

@@ -16,7 +16,7 @@ import (
 // caller passes a shadow. Cancelling ctx ends it between or within steps; the
 // outcome then names what was done.
 func Run(ctx context.Context, m Module, host sys.Host, emit Emit) Outcome {
-	plan, err := m.Plan(ctx, sys.ReadOnly(namesOnce(host)))
+	plan, err := m.Plan(ctx, sys.ReadOnly(NamesOnce(host)))
 	out := Outcome{Status: OK, Result: Result{}}
 	maps.Copy(out.Result, plan.Result)
 	if err != nil { // a plan may say what it found before it failed: uri's status
@@ -92,7 +92,7 @@ func do(ctx context.Context, step Step, host sys.Host, emit Emit, out *Outcome) 
 
 // verify plans again: what still differs after doing is a fault of the module.
 func verify(ctx context.Context, m Module, host sys.Host, out Outcome) Outcome {
-	rest, err := m.Plan(ctx, sys.ReadOnly(namesOnce(host)))
+	rest, err := m.Plan(ctx, sys.ReadOnly(NamesOnce(host)))
 	if err != nil {
 		return ended(fmt.Errorf("looking again after the changes: %w", err), out)
 	}

@@ -9,15 +9,18 @@ import "strings"
 // cache is where programs lie. A user's own is closed to all others. One that
 // another user runs programs from is open to read, in a folder that only we can
 // change; it has its own place, because a home folder is often closed.
-type cache struct{ folders, folder, file, mode string }
+type cache struct {
+	folders            []string
+	folder, file, mode string
+}
 
 var (
 	ownCache = cache{
-		folders: `"${HOME:-/nonexistent}/.cache/rbdplay" "/var/tmp/.rbdplay-$u"`,
+		folders: []string{`"${HOME:-/nonexistent}/.cache/rbdplay"`, `"/var/tmp/.rbdplay-$u"`},
 		folder:  "drwx------", file: "-rwx------", mode: "700",
 	}
 	sharedCache = cache{
-		folders: `"/var/tmp/.rbdplay-$u.shared" "/tmp/.rbdplay-$u.shared"`,
+		folders: []string{`"/var/tmp/.rbdplay-$u.shared"`, `"/tmp/.rbdplay-$u.shared"`},
 		folder:  "drwxr-xr-x", file: "-rwxr-xr-x", mode: "755",
 	}
 )
@@ -39,18 +42,19 @@ func (c cache) mine() string {
 // mine, or to nothing. One ls tells of the folder and the programs together, as
 // each process costs about as much as the rest of the script. Its words are read
 // one by one, since how many a date has is not ours to say: mode, links and owner,
-// and the name at last. A link has another mode, and so nothing comes of its words.
+// which must fit the pattern $u, and the name at last. A link has another mode, and so
+// nothing comes of its words.
 func (c cache) cached(programs []string) string {
 	list := `"$d" "$d/` + strings.Join(programs, `" "$d/`) + `"`
-	return `n=; o=; p=; k=0; for w in $(ls -ldn ` + list + ` 2>/dev/null); do case "$w" in ` +
+	return `cached() { n=; o=; p=; k=0; for w in $(ls -ldn ` + list + ` 2>/dev/null); do case "$w" in ` +
 		c.folder + `*|` + c.file + `*) p=$w; k=0;; ` +
 		`"$d") case "$p" in d*) o=y;; esac; p=;; ` +
 		`"$d"/*) case "$p" in -*) n=$w;; esac; p=;; ` +
-		`*) k=$((k+1)); test $k = 2 && case "$w" in "$u") ;; *) p=;; esac;; esac; done; test "$o" || n=; `
+		`*) k=$((k+1)); test $k = 2 && case "$w" in $u) ;; *) p=;; esac;; esac; done; test "$o" || n=; test "$n"; }; `
 }
 
 // each sets d to each candidate in turn.
-func (c cache) each() string { return `for d in ` + c.folders + `; do ` }
+func (c cache) each() string { return `for d in ` + strings.Join(c.folders, " ") + `; do ` }
 
 // usable makes the folder $d and tries a program in it. Characters that our
 // upload path may not hold rule it out.
@@ -65,9 +69,17 @@ func say(word string) string { return `echo "` + bootstrapMagic + ` ` + word + `
 func startScript(wanted map[string]string, prefix becomePrefix) string {
 	var s strings.Builder
 	c := prefix.cache()
+	if len(wanted) > 0 {
+		s.WriteString(c.cached(names(wanted)))
+	}
+	if len(wanted) > 0 && prefix.exe == "" {
+		// Most often the program is here. The shell itself tells whether it is ours,
+		// which spares a process; one that knows no -O asks below.
+		s.WriteString(`u=*; d=` + c.folders[0] + `; if cached && test -O "$d" 2>/dev/null && test -O "$n" 2>/dev/null; then ` + prefix.exec(`"$n"`) + `fi; `)
+	}
 	s.WriteString(`u=$(id -u); ` + prefix.check())
 	if len(wanted) > 0 {
-		s.WriteString(c.each() + c.cached(names(wanted)) + `if test "$n"; then ` + prefix.exec(`"$n"`) + `fi; done; `)
+		s.WriteString(c.each() + `if cached; then ` + prefix.exec(`"$n"`) + `fi; done; `)
 	}
 	s.WriteString(`umask 077; ` + c.mine() + c.usable())
 	s.WriteString(`z=plain; if command -v gzip >/dev/null 2>&1; then z=gzip; command -v xz >/dev/null 2>&1 && z=xz; fi; `)

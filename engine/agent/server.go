@@ -59,8 +59,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 	var received error
 	read := make(chan struct{})
 	go func() { // ends with in; when ctx ends first, in is the caller's to close
-		defer close(read)
 		received = s.receive(ctx, in)
+		close(read) // before ctx ends, which is what Serve waits for
 		cancel(received)
 	}()
 	s.leaving, s.memory.Folder = ctx, o.Keep
@@ -354,8 +354,12 @@ func (s *server) gather(loop *itemLoop) *sys.Gathered {
 	if !ok || !loop.spec.EditsFile || len(task.Items) < 2 || task.Check || task.Async != nil {
 		return nil
 	}
-	gathered := machine.Gather(loop.release)
-	loop.host = gathered
+	var gathered *sys.Gathered
+	gathered = machine.Gather(func(failure error) {
+		loop.release(failure)
+		loop.host = modules.NamesOnce(gathered) // something else is done now
+	})
+	loop.host = modules.NamesOnce(gathered)
 	loop.tell = func(m *message) error {
 		loop.held = append(loop.held, m)
 		return nil

@@ -214,11 +214,20 @@ func has(info FileInfo, a Attributes) bool {
 func temporaryName() string { return ".rbdplay-" + rand.Text() }
 
 // at is where the file of path lies now.
-func (g *Gathered) at(path string) string {
-	if g.pending != nil && g.pending.path == path {
-		return filepath.Join(g.pending.folder.path, g.pending.now.name)
+func (g *Gathered) at(path string) string { return g.places()(path) }
+
+// places tells where the file of a path lies now, whatever is written later.
+func (g *Gathered) places() func(path string) string {
+	if g.pending == nil {
+		return func(path string) string { return path }
 	}
-	return path
+	pending, now := g.pending.path, filepath.Join(g.pending.folder.path, g.pending.now.name)
+	return func(path string) string {
+		if path == pending {
+			return now
+		}
+		return path
+	}
 }
 
 // Files implements Host.
@@ -247,6 +256,10 @@ func (f gatheredFiles) Space(ctx context.Context, path string) (Space, error) {
 
 func (f gatheredFiles) Lstat(ctx context.Context, path string) (FileInfo, error) {
 	return f.real.Lstat(ctx, f.g.at(path))
+}
+
+func (f gatheredFiles) resolve(ctx context.Context, path string) (Resolved, error) {
+	return resolveReal(ctx, path, f.g.places())
 }
 
 func (f gatheredFiles) Stat(ctx context.Context, path string) (FileInfo, error) {

@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,11 +45,12 @@ func readText(ctx context.Context, host sys.Reader, at found) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", at.path, err)
 	}
-	data, err := io.ReadAll(io.LimitReader(&untilCancelled{ctx, r}, editLimit+1))
+	text := bytes.NewBuffer(make([]byte, 0, at.info.Size+bytes.MinRead)) // with room to see the end
+	_, err = text.ReadFrom(io.LimitReader(&untilCancelled{ctx, r}, editLimit+1))
 	if err := errors.Join(err, r.Close()); err != nil {
 		return "", fmt.Errorf("reading %s: %w", at.path, err)
 	}
-	return string(data), nil
+	return text.String(), nil
 }
 
 // absent is the plan for a file that is not there and need not be.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agnivade/levenshtein"
@@ -199,14 +200,25 @@ func (c *Connection) setTimeout(value any) error {
 	return nil
 }
 
+// connectionNames are the connection variables in order, each with its other names
+// behind it. They are asked for once for each item of a loop.
+var connectionNames = sync.OnceValue(func() [][]string {
+	var all [][]string
+	for _, variable := range slices.Sorted(maps.Keys(connectionVariables)) {
+		all = append(all, append([]string{variable}, otherNames[variable]...))
+	}
+	return all
+})
+
 // ConnectionOf reads the connection of the host called name from its variables.
 // The host's own, those of the play and of the task count alike: lookup knows
 // their order. The error is a diag.List with every fault.
 func ConnectionOf(name string, lookup Lookup) (Connection, error) {
 	var c Connection
 	var found diag.List
-	for _, variable := range slices.Sorted(maps.Keys(connectionVariables)) {
-		for _, spelled := range append([]string{variable}, otherNames[variable]...) {
+	for _, names := range connectionNames() {
+		variable := names[0]
+		for _, spelled := range names {
 			value, at, ok, err := lookup(spelled)
 			if err != nil {
 				found.AddError(at, err)

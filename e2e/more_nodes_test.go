@@ -18,8 +18,9 @@ import (
 // trio is an app that runs on all three compute nodes, as users ask for it.
 const trio = "trio.a1b2.grapps.cn"
 
-// TestMoreNodes adds a compute node to a cluster that is highly available, lets it
-// take the place of a gateway that is lost, and goes back. Users ask all the time.
+// TestMoreNodes adds a compute node to a cluster that is highly available, lets a
+// gateway come back that was installed anew, adds an arbiter, lets the third node take
+// the place of a gateway that is lost, and goes back. Users ask all the time.
 func TestMoreNodes(t *testing.T) {
 	reset(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -43,6 +44,11 @@ func TestMoreNodes(t *testing.T) {
 	var joined string
 	t.Run("a compute node is added", func(t *testing.T) { joined = addedNode(t, users) })
 	t.Run("it is no gateway that is not lost", func(t *testing.T) { notLost(t) })
+	t.Run("a gateway comes back that was installed anew", func(t *testing.T) { returnedGateway(t, users, files) })
+	t.Run("the volume gets an arbiter and keepalived speaks by unicast", func(t *testing.T) { arbiterAdded(t, users, files) })
+	for _, node := range []string{"compute02", "compute03"} {
+		dropMulticast(t, node)
+	}
 	t.Run("it takes the place of a lost gateway", func(t *testing.T) { replacedGateway(t, users, files) })
 	t.Run("a drill", drilledThird)
 	t.Run("the way back", func(t *testing.T) { wayBackOfMore(t, files, joined) })
@@ -99,9 +105,9 @@ func succeeds(t *testing.T, playbook, inventory string, more ...string) outcome 
 }
 
 // wantNothingToDo runs it again.
-func wantNothingToDo(t *testing.T, playbook, inventory string) {
+func wantNothingToDo(t *testing.T, playbook, inventory string, more ...string) {
 	t.Helper()
-	for host, totals := range succeeds(t, playbook, inventory).hosts {
+	for host, totals := range succeeds(t, playbook, inventory, more...).hosts {
 		if totals["changed"] != 0 {
 			t.Errorf("%s: a second run of %s changed %d things", host, playbook, totals["changed"])
 		}
@@ -196,20 +202,112 @@ func notLost(t *testing.T) {
 		"compute01 was made a gateway by an earlier run, and is none in this inventory")
 }
 
+// returnedGateway loses the holder of the VIP with its disk, and takes the machine back
+// under its name and address, installed anew, by a run that is cut off once.
+func returnedGateway(t *testing.T, users *probe.Probe, files []string) {
+	lostGateway(t, users, "compute01", "compute02")
+	power(t, cluster.Node("compute01").InstallAnew)
+	inventory := inventoryOf(t, "compute01", "compute02", "compute03")
+	succeeds(t, "rainbond-base", inventory, "-e", `{"base_systems": ["Debian 12"]}`)
+	wantFailure(t, rbdplay(t, "run", "ha-minimal", "-i", inventory, "-t", "preflight"), 2,
+		"compute01 should have a brick of the volume data, but /data/glusterfs is not one", "run ha-minimal with -e lost=compute01")
+	wantFailure(t, rbdplay(t, "run", "ha-minimal", "-i", inventory, "-t", "preflight", "-e", "lost=compute02"), 2,
+		"lost is compute02, but compute01 has no volume data with a brick on it", "run with -e lost=compute01")
+	on(t, "compute01", "sh", "-c", "mkdir -p /data/glusterfs && touch /data/glusterfs/precious")
+	wantFailure(t, rbdplay(t, "run", "ha-minimal", "-i", inventory, "-t", "preflight", "-e", "lost=compute01"), 2,
+		"lost is compute01, but /data/glusterfs there holds /data/glusterfs/precious")
+	on(t, "compute01", "rm", "-r", "/data/glusterfs")
+
+	stop := writing(t, "compute02")
+	r := begin(t, "run", "ha-minimal", "-i", inventory, "-e", "lost=compute01")
+	if !r.await(`"type":"task_start"`, `"task":"Take its brick out of the volume"`) {
+		t.Fatalf("the run ended before the brick was made anew:\n%s", r.end(t).faults())
+	}
+	if err := r.command.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.end(t)
+	wantNoAgents(t)
+	succeeds(t, "ha-minimal", inventory, "-e", "lost=compute01")
+	stop()
+	wantUsers(t, users, 0)
+	wantGateways(t, files, "compute01", "compute02")
+	wantNothingToDo(t, "ha-minimal", inventory)
+}
+
+// withArbiter are the variables of the cluster from arbiterAdded on.
+var withArbiter = []string{"-e", `{"gluster_arbiter": true, "vrrp_unicast": true}`}
+
+// arbiterAdded makes a volume of two bricks one with an arbiter while it is in use, and
+// lets the gateways do without multicast.
+func arbiterAdded(t *testing.T, users *probe.Probe, files []string) {
+	inventory := inventoryOf(t, "compute01", "compute02", "compute03")
+	stop := writing(t, "compute02")
+	succeeds(t, "ha-minimal", inventory, withArbiter...)
+	stop()
+	wantUsers(t, users, 0)
+	wantGateways(t, files, "compute01", "compute02")
+	wantArbiter(t, "compute02")
+	wantNothingToDo(t, "ha-minimal", inventory, withArbiter...)
+	wantFailure(t, rbdplay(t, "run", "ha-minimal", "-i", inventory, "-t", "preflight"), 2,
+		"the volume data has an arbiter on manage01; set gluster_arbiter to true")
+}
+
+// wantArbiter wants the management node to have every name that a gateway's brick has,
+// and no content.
+func wantArbiter(t *testing.T, gateway string) {
+	t.Helper()
+	if info := on(t, gateway, "gluster", "--mode=script", "volume", "info", "data"); !strings.Contains(info, "1 x (2 + 1) = 3") ||
+		!strings.Contains(info, ": manage01:/data/glusterfs (arbiter)") {
+		t.Errorf("manage01 is no arbiter:\n%s", info)
+	}
+	names := func(node string) string {
+		return on(t, node, "sh", "-c", `cd /data/glusterfs && find . -path ./.glusterfs -prune -o ! -path './services/worker*' ! -path './downloads/log*' ! -path './tenant/demo*' -printf '%y %p\n' | sort`)
+	}
+	if diff := cmp.Diff(names(gateway), names("manage01")); diff != "" {
+		t.Errorf("the arbiter's names (- %s, + manage01):\n%s", gateway, diff)
+	}
+	if content := on(t, "manage01", "find", "/data/glusterfs", "-path", "/data/glusterfs/.glusterfs", "-prune", "-o", "-type", "f", "-size", "+0", "-print"); content != "" {
+		t.Errorf("the arbiter has content:\n%s", content)
+	}
+}
+
 // replacedGateway loses the holder of the VIP, from which the other nodes mounted the
-// volume, for good.
+// volume, for good. The new one shares the VIP without multicast, and the arbiter stays.
 func replacedGateway(t *testing.T, users *probe.Probe, files []string) {
 	lostGateway(t, users, "compute01", "compute02")
 	inventory := inventoryOf(t, "compute02", "compute03")
 	stop := writing(t, "compute02")
-	succeeds(t, "ha-minimal", inventory, "-e", "lost=compute01")
+	succeeds(t, "ha-minimal", inventory, append(withArbiter, "-e", "lost=compute01")...)
 	stop()
 	wantUsers(t, users, 0)
 	wantGateways(t, files, "compute02", "compute03")
+	wantArbiter(t, "compute03")
 	for _, node := range []string{"manage01", "compute02", "compute03"} {
 		on(t, node, "sh", "-c", "! grep -n compute01 /etc/hosts /etc/fstab")
 	}
-	wantNothingToDo(t, "ha-minimal", inventory)
+	wantNothingToDo(t, "ha-minimal", inventory, withArbiter...)
+	on(t, "compute02", "systemctl", "stop", "keepalived")
+	eventually(t, 20*time.Second, func() string { return vipFault(t, "compute03", "compute02") })
+	on(t, "compute02", "systemctl", "start", "keepalived")
+	eventually(t, 20*time.Second, func() string { return vipFault(t, "compute02", "compute03") })
+}
+
+// vipFault is a fault until the VIP is on this node, and not on the other.
+func vipFault(t *testing.T, node, other string) string {
+	t.Helper()
+	if !hasVIP(t, node) {
+		return node + " does not have the VIP"
+	}
+	if hasVIP(t, other) {
+		return other + " has the VIP as well"
+	}
+	return ""
+}
+
+func hasVIP(t *testing.T, node string) bool {
+	t.Helper()
+	return strings.Contains(on(t, node, "ip", "-4", "-o", "address", "show"), " "+cluster.VIP+"/")
 }
 
 // lostGateway cuts a gateway's power, and waits until the other one has the VIP.
@@ -217,7 +315,7 @@ func lostGateway(t *testing.T, users *probe.Probe, node, other string) {
 	t.Helper()
 	power(t, cluster.Node(node).PowerOff)
 	eventually(t, 20*time.Second, func() string {
-		if !strings.Contains(on(t, other, "ip", "-4", "-o", "address", "show"), " "+cluster.VIP+"/") {
+		if !hasVIP(t, other) {
 			return other + " does not have the VIP"
 		}
 		return ""
@@ -244,8 +342,8 @@ cat /run/written; rm /run/enough /run/written`)
 	}
 }
 
-// wantGateways wants a healed volume on both, with the same content, and every file
-// of before.
+// wantGateways wants a healed volume on both, with the same content, every file of
+// before, and nobody in the pool but who has a brick.
 func wantGateways(t *testing.T, files []string, gateways ...string) {
 	t.Helper()
 	info := on(t, gateways[0], "gluster", "--mode=script", "volume", "info", "data")
@@ -254,7 +352,7 @@ func wantGateways(t *testing.T, files []string, gateways ...string) {
 			t.Errorf("%s has no brick:\n%s", node, info)
 		}
 	}
-	if pool := on(t, gateways[0], "gluster", "--mode=script", "pool", "list"); strings.Contains(pool, "Disconnected") || strings.Count(pool, "Connected") != len(gateways) {
+	if pool := on(t, gateways[0], "gluster", "--mode=script", "pool", "list"); strings.Contains(pool, "Disconnected") || strings.Count(pool, "Connected") != strings.Count(info, ":/data/glusterfs") {
 		t.Errorf("the pool is\n%s", pool)
 	}
 	wantSince(t, files)
@@ -282,18 +380,21 @@ func wantSince(t *testing.T, files []string) {
 // drilledThird stops rbd-lb on the gateway that was no node at first.
 func drilledThird(t *testing.T) {
 	succeeds(t, "ha-minimal-drill", inventoryOf(t, "compute02", "compute03"),
-		"-e", `{"drill_what": "rbd-lb", "drill_host": "compute03", "drill_seconds": 2}`)
+		append(withArbiter, "-e", `{"drill_what": "rbd-lb", "drill_host": "compute03", "drill_seconds": 2}`)...)
 }
 
-// wayBackOfMore takes the cluster back. The data comes with it, and the node that
-// joined is as the installer left it.
+// wayBackOfMore takes the cluster back. The data comes with it, the node that joined is
+// as the installer left it, and the management node has no brick and no pool.
 func wayBackOfMore(t *testing.T, files []string, joined string) {
 	inventory := inventoryOf(t, "compute02", "compute03")
-	succeeds(t, "ha-minimal-rollback", inventory)
+	wantFailure(t, rbdplay(t, "run", "ha-minimal-rollback", "-i", inventory), 2,
+		"the volume data has an arbiter on manage01; set gluster_arbiter to true", "Nothing was changed now")
+	succeeds(t, "ha-minimal-rollback", inventory, withArbiter...)
 	wantSince(t, files)
 	on(t, "manage01", "sh", "-ec", "test -e /grdata/tenant/during/1 && test -e /grdata/tenant/lost-compute01 && ! mountpoint -q /grdata")
 	if diff := cmp.Diff(joined, nodeState(t, "compute03")); diff != "" {
 		t.Errorf("compute03 (- when it joined, + now):\n%s", diff)
 	}
-	wantNothingToDo(t, "ha-minimal-rollback", inventory)
+	on(t, "manage01", "sh", "-ec", "test ! -e /data/glusterfs; ! systemctl is-active glusterd; ! systemctl is-enabled glusterd; test -z \"$(ls -A /var/lib/glusterd/peers /var/lib/glusterd/vols | grep -v :)\"")
+	wantNothingToDo(t, "ha-minimal-rollback", inventory, withArbiter...)
 }

@@ -143,6 +143,25 @@ func TestGlusterVolume(t *testing.T) {
 	wantStatus(t, agreed(t, h.Host, "gluster_volume", other), modules.OK)
 }
 
+// A volume of two is not made anew: it gets its arbiter while it serves.
+func TestGlusterVolumeGetsAnArbiter(t *testing.T) {
+	h := newGluster(t)
+	h.volume = "gluster_volume_info_started.xml"
+	h.becomes(t, "volume add-brick data replica 3 arbiter 1 manage01:/data/glusterfs force", "gluster_volume_set.xml",
+		func() { h.volume = "gluster_volume_info_arbiter.xml" })
+	args := volumeArgs()
+	args["cluster"], args["replicas"], args["arbiters"] = []any{"10.77.0.13", "compute01", "manage01"}, 3, 1
+	delete(args, "options")
+	wantChanges(t, agreed(t, h.Host, "gluster_volume", args),
+		"update gluster volume data bricks: replica 2: compute01:/data/glusterfs compute02:/data/glusterfs -> "+
+			"replica 3: 10.77.0.13:/data/glusterfs compute01:/data/glusterfs manage01:/data/glusterfs")
+	wantStatus(t, agreed(t, h.Host, "gluster_volume", args), modules.OK)
+
+	h.volume = "gluster_volume_info_started.xml"
+	args["cluster"] = []any{"compute01", "manage01", "compute02"} // the arbiter would be one that has the files
+	wantFailure(t, run(t, h, "gluster_volume", args), "with other bricks")
+}
+
 // A run that was cut off after the creation is finished by the next.
 func TestGlusterVolumeIsFinished(t *testing.T) {
 	h := newGluster(t)

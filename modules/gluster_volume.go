@@ -36,6 +36,7 @@ func glusterVolumeSpec() Spec {
 		New:     func() Module { return &GlusterVolumeArgs{} },
 		Notes: []string{
 			"Run it on one member of the pool. A volume of that name with other bricks or another number of replicas is refused: bricks hold files, and are not moved here.",
+			"With arbiters: 1, a volume of two replicas gets the arbiters that it lacks, while it serves; gluster_heal_info tells when they have every name.",
 			"present also starts a volume that was created but never started, so that an interrupted run is finished by the next; one that somebody has stopped it leaves alone.",
 		},
 		Returns: []Return{{Name: "volume", Type: "dict", Doc: "The volume: name, status, replicas, bricks, and those of options that were asked for."}},
@@ -106,6 +107,10 @@ func (a *GlusterVolumeArgs) Plan(ctx context.Context, host sys.Reader) (Plan, er
 	if now.Status == "" {
 		now = glusterVolume{Name: a.Name, Status: "Created", Replicas: a.Replicas, Arbiters: a.Arbiters, Transport: a.Transport, Bricks: a.bricks()}
 		plan.Steps = append(plan.Steps, a.create(now))
+	} else if lacking := a.lackingArbiters(ctx, host, now); len(lacking) > 0 {
+		before := now
+		now = now.with(func(v *glusterVolume) { v.Replicas, v.Arbiters, v.Bricks = a.Replicas, a.Arbiters, a.bricks() })
+		plan.Steps = append(plan.Steps, a.addArbiters(before, now, lacking))
 	} else if err := a.refuse(ctx, host, now); err != nil {
 		return Plan{}, err
 	}
@@ -179,6 +184,40 @@ func (a *GlusterVolumeArgs) refuse(ctx context.Context, host sys.Reader, now glu
 	return nil
 }
 
+// lackingArbiters are the bricks that make a volume of two replicas the wanted one: of
+// every three that are wanted it has the first two, and lacks the third.
+func (a *GlusterVolumeArgs) lackingArbiters(ctx context.Context, host sys.Reader, now glusterVolume) []string {
+	want := a.bricks()
+	if a.Arbiters != 1 || now.Arbiters != 0 || now.Replicas != 2 || len(now.Bricks)*3 != len(want)*2 {
+		return nil
+	}
+	var lacking []string
+	for i := 0; i < len(want); i += 3 {
+		pair := now.Bricks[i/3*2:][:2]
+		for _, brick := range want[i : i+2] {
+			if !slices.ContainsFunc(pair, func(has string) bool { return has == brick || sameBrick(ctx, host, has, brick) }) {
+				return nil
+			}
+		}
+		lacking = append(lacking, want[i+2])
+	}
+	return lacking
+}
+
+// addArbiters while the volume serves: gluster heals them from the others.
+func (a *GlusterVolumeArgs) addArbiters(before, after glusterVolume, bricks []string) Step {
+	args := append([]string{"volume", "add-brick", a.Name, "replica", "3", "arbiter", "1"}, bricks...)
+	if a.Force {
+		args = append(args, "force")
+	}
+	return makeVolume(update("gluster volume "+a.Name, "bricks", before.shown(), after.shown()), after, args...)
+}
+
+// shown is what a change of the bricks tells of a volume.
+func (v glusterVolume) shown() string {
+	return fmt.Sprintf("replica %d: %s", max(v.Replicas, 1), strings.Join(v.Bricks, " "))
+}
+
 func sameNames(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
@@ -232,7 +271,7 @@ func (a *GlusterVolumeArgs) create(after glusterVolume) Step {
 	}
 	return makeVolume(change.Change{
 		Target: "gluster volume " + a.Name, Action: change.Create, Field: "bricks",
-		After: change.Textf("replica %d: %s", a.Replicas, strings.Join(after.Bricks, " ")),
+		After: change.Text(after.shown()),
 	}, after, args...)
 }
 
@@ -254,6 +293,6 @@ func (a *GlusterVolumeArgs) remove(now glusterVolume) []Step {
 	}
 	return append(steps, makeVolume(change.Change{
 		Target: "gluster volume " + now.Name, Action: change.Remove, Field: "bricks",
-		Before: change.Textf("replica %d: %s", max(now.Replicas, 1), strings.Join(now.Bricks, " ")),
+		Before: change.Text(now.shown()),
 	}, glusterVolume{}, "volume", "delete", now.Name))
 }

@@ -119,14 +119,7 @@ func (l *Lab) dropSpare(ctx context.Context) error {
 
 // begin gives the node a disk as it was installed, and boots it. waitRunning waits.
 func (n *Node) begin(ctx context.Context) error {
-	if err := n.discard(ctx); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(n.dir, 0o755); err != nil {
-		return err
-	}
-	from := filepath.Join(filepath.Dir(n.lower[0]), "docker")
-	if err := snapshot(ctx, from, filepath.Join(n.dir, "docker")); err != nil {
+	if err := n.newDisk(ctx); err != nil {
 		return err
 	}
 	if isSpare(n) {
@@ -135,6 +128,18 @@ func (n *Node) begin(ctx context.Context) error {
 		}
 	}
 	return n.start(ctx)
+}
+
+// newDisk gives the node a disk as it was installed, and leaves it off.
+func (n *Node) newDisk(ctx context.Context) error {
+	if err := n.discard(ctx); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(n.dir, 0o755); err != nil {
+		return err
+	}
+	from := filepath.Join(filepath.Dir(n.lower[0]), "docker")
+	return snapshot(ctx, from, filepath.Join(n.dir, "docker"))
 }
 
 // becomeSpare makes of the other node's disk that of one more. It runs no container

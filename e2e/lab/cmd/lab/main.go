@@ -54,10 +54,11 @@ func newCommand() *cobra.Command {
 		short string
 		do    func(*lab.Node, context.Context) error
 	}{
-		"power-off": {"Cut a node's power at once", (*lab.Node).PowerOff},
-		"power-on":  {"Boot a node that is off", (*lab.Node).PowerOn},
-		"cut":       {"Take a node off the network", (*lab.Node).Cut},
-		"join":      {"Put a node back on the network", (*lab.Node).Join},
+		"power-off":    {"Cut a node's power at once", (*lab.Node).PowerOff},
+		"power-on":     {"Boot a node that is off", (*lab.Node).PowerOn},
+		"install-anew": {"Give a node a new disk, with a bare host of the same name", (*lab.Node).InstallAnew},
+		"cut":          {"Take a node off the network", (*lab.Node).Cut},
+		"join":         {"Put a node back on the network", (*lab.Node).Join},
 	} {
 		root.AddCommand(nodeCommand(open, name, power.short, power.do))
 	}

@@ -154,7 +154,7 @@ func TestGlusterVolumeGetsAnArbiter(t *testing.T) {
 	delete(args, "options")
 	wantChanges(t, agreed(t, h.Host, "gluster_volume", args),
 		"update gluster volume data bricks: replica 2: compute01:/data/glusterfs compute02:/data/glusterfs -> "+
-			"replica 3: 10.77.0.13:/data/glusterfs compute01:/data/glusterfs manage01:/data/glusterfs")
+			"replica 3: compute01:/data/glusterfs compute02:/data/glusterfs manage01:/data/glusterfs")
 	wantStatus(t, agreed(t, h.Host, "gluster_volume", args), modules.OK)
 
 	h.volume = "gluster_volume_info_started.xml"

@@ -109,7 +109,7 @@ func (a *GlusterVolumeArgs) Plan(ctx context.Context, host sys.Reader) (Plan, er
 		plan.Steps = append(plan.Steps, a.create(now))
 	} else if lacking := a.lackingArbiters(ctx, host, now); len(lacking) > 0 {
 		before := now
-		now = now.with(func(v *glusterVolume) { v.Replicas, v.Arbiters, v.Bricks = a.Replicas, a.Arbiters, a.bricks() })
+		now = now.with(func(v *glusterVolume) { v.Replicas, v.Arbiters, v.Bricks = a.Replicas, a.Arbiters, withArbiters(v.Bricks, lacking) })
 		plan.Steps = append(plan.Steps, a.addArbiters(before, now, lacking))
 	} else if err := a.refuse(ctx, host, now); err != nil {
 		return Plan{}, err
@@ -202,6 +202,15 @@ func (a *GlusterVolumeArgs) lackingArbiters(ctx context.Context, host sys.Reader
 		lacking = append(lacking, want[i+2])
 	}
 	return lacking
+}
+
+// withArbiters puts one behind each pair of bricks, as gluster does.
+func withArbiters(bricks, arbiters []string) []string {
+	var all []string
+	for i, arbiter := range arbiters {
+		all = append(all, bricks[2*i], bricks[2*i+1], arbiter)
+	}
+	return all
 }
 
 // addArbiters while the volume serves: gluster heals them from the others.

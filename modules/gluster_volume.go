@@ -188,7 +188,7 @@ func (a *GlusterVolumeArgs) refuse(ctx context.Context, host sys.Reader, now glu
 // every three that are wanted it has the first two, and lacks the third.
 func (a *GlusterVolumeArgs) lackingArbiters(ctx context.Context, host sys.Reader, now glusterVolume) []string {
 	want := a.bricks()
-	if a.Arbiters != 1 || now.Arbiters != 0 || now.Replicas != 2 || len(now.Bricks)*3 != len(want)*2 {
+	if a.Arbiters != 1 || now.Arbiters != 0 || now.Replicas != 2 || now.Transport != a.Transport || len(now.Bricks)*3 != len(want)*2 {
 		return nil
 	}
 	var lacking []string

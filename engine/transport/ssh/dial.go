@@ -221,8 +221,12 @@ func attempt(parent context.Context, t *target, keys *hostKeys, dial dialFunc) (
 func keyExchanges() []string {
 	var defaults ssh.Config
 	defaults.SetDefaults()
-	list := slices.DeleteFunc(slices.Clone(defaults.KeyExchanges), func(name string) bool { return name == ssh.KeyExchangeECDHP256 })
-	return slices.Insert(list, slices.Index(list, ssh.KeyExchangeCurve25519), ssh.KeyExchangeECDHP256)
+	list := slices.Clone(defaults.KeyExchanges)
+	p256, curve := slices.Index(list, ssh.KeyExchangeECDHP256), slices.Index(list, ssh.KeyExchangeCurve25519)
+	if curve < 0 || p256 < curve { // as where FIPS 140 forbids one of them
+		return list
+	}
+	return slices.Insert(slices.Delete(list, p256, p256+1), curve, ssh.KeyExchangeECDHP256)
 }
 
 func dropped(err error) bool {

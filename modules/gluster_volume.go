@@ -109,7 +109,9 @@ func (a *GlusterVolumeArgs) Plan(ctx context.Context, host sys.Reader) (Plan, er
 		plan.Steps = append(plan.Steps, a.create(now))
 	} else if lacking := a.lackingArbiters(ctx, host, now); len(lacking) > 0 {
 		before := now
-		now = now.with(func(v *glusterVolume) { v.Replicas, v.Arbiters, v.Bricks = a.Replicas, a.Arbiters, withArbiters(v.Bricks, lacking) })
+		now = now.with(func(v *glusterVolume) {
+			v.Replicas, v.Arbiters, v.Bricks = a.Replicas, a.Arbiters, withArbiters(v.Bricks, lacking)
+		})
 		plan.Steps = append(plan.Steps, a.addArbiters(before, now, lacking))
 	} else if err := a.refuse(ctx, host, now); err != nil {
 		return Plan{}, err

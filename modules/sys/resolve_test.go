@@ -29,7 +29,7 @@ func TestResolve(t *testing.T) {
 	if err := os.WriteFile(root+"/a/b/file", []byte("text"), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	real, gathered := sys.NewReal(), sys.NewReal().Gather(func(error) {})
+	machine, gathered := sys.NewReal(), sys.NewReal().Gather(func(error) {})
 	for path, want := range map[string]struct {
 		at  string
 		typ sys.FileType // "" for what is not there
@@ -54,7 +54,7 @@ func TestResolve(t *testing.T) {
 		"/" + long + "/there": {err: syscall.ENAMETOOLONG},
 	} {
 		for name, files := range map[string]sys.FileReader{
-			"real": real.Files(), "gathered": gathered.Files(), "part by part": onePartAtATime{real.Files()},
+			"real": machine.Files(), "gathered": gathered.Files(), "part by part": onePartAtATime{machine.Files()},
 		} {
 			got, err := sys.Resolve(t.Context(), files, root+path)
 			if !errors.Is(err, want.err) || got.Path != want.at || got.Info.Type != want.typ || got.Exists != (want.typ != "") {

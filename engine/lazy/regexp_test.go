@@ -16,27 +16,38 @@ import (
 // later is compiled here.
 func TestEveryExpressionCompiles(t *testing.T) {
 	calls := 0
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		files := token.NewFileSet()
-		file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if call, ok := n.(*ast.CallExpr); ok && isRegexp(call.Fun) {
-				calls++
-				compiles(t, files.Position(call.Pos()), call.Args)
+	for _, folder := range []string{"cmd", "engine", "inventory", "modules", "playbooks"} {
+		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				calls += compile(t, path)
 			}
-			return true
+			return err
 		})
-		return nil
-	})
-	if err != nil || calls == 0 {
-		t.Fatalf("%d calls found, %v", calls, err)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
+	if calls == 0 {
+		t.Error("there is no call of Regexp")
+	}
+}
+
+// compile compiles what the calls in a file say, and gives their number.
+func compile(t *testing.T, path string) (calls int) {
+	t.Helper()
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && isRegexp(call.Fun) {
+			calls++
+			compiles(t, files.Position(call.Pos()), call.Args)
+		}
+		return true
+	})
+	return calls
 }
 
 func isRegexp(f ast.Expr) bool {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path"
@@ -146,21 +147,23 @@ func (c *contents) digest(fsys fs.FS, name string, decrypt bool) (modules.Conten
 		ref.SHA256, ref.Length = hex.EncodeToString(sum[:]), int64(len(ref.Inline))
 		return ref, nil
 	}
-	if err := hashBoth(&ref, whole, info.Size()); err != nil {
+	if err := digestAll(&ref, whole, info.Size()); err != nil {
 		return ref, err
 	}
 	c.offer(ref.SHA256, func(context.Context) (io.ReadCloser, error) { return fsys.Open(name) })
 	return ref, nil
 }
 
-// sha1From is the least size of a file, in bytes, of which hosts are told the SHA-1
-// as well: they need it for their results and would each work it out.
-const sha1From = 16 << 20
+// summedFrom is the least size of a file, in bytes, of which hosts are told the SHA-1
+// and the CRC-32C as well: they need the one for their results and would each work it
+// out, and by the other they see for less that they got what was digested here.
+const summedFrom = 16 << 20
 
-// hashBoth fills in length and digests of what from yields. All hosts wait for it, so
-// the two digests of a large file are made side by side.
-func hashBoth(ref *modules.ContentRef, from io.Reader, size int64) error {
+// digestAll fills in length and digests of what from yields. All hosts wait for it, so
+// the digests of a large file are made side by side.
+func digestAll(ref *modules.ContentRef, from io.Reader, size int64) error {
 	one, two := sha1.New(), sha256.New() //nolint:gosec // the checksum that Ansible reports
+	check := uint32(0)
 	buffer := make([]byte, 1<<20)
 	for {
 		n, err := io.ReadFull(from, buffer)
@@ -169,8 +172,11 @@ func hashBoth(ref *modules.ContentRef, from io.Reader, size int64) error {
 			return err
 		}
 		var both sync.WaitGroup
-		if size >= sha1From {
-			both.Go(func() { one.Write(buffer[:n]) })
+		if size >= summedFrom {
+			both.Go(func() {
+				one.Write(buffer[:n])
+				check = crc32.Update(check, sys.Castagnoli, buffer[:n])
+			})
 		}
 		two.Write(buffer[:n])
 		both.Wait()
@@ -179,8 +185,8 @@ func hashBoth(ref *modules.ContentRef, from io.Reader, size int64) error {
 			break
 		}
 	}
-	if size >= sha1From {
-		ref.SHA1 = hex.EncodeToString(one.Sum(nil))
+	if size >= summedFrom {
+		ref.SHA1, ref.CRC32C = hex.EncodeToString(one.Sum(nil)), check
 	}
 	ref.SHA256 = hex.EncodeToString(two.Sum(nil))
 	return nil

@@ -25,6 +25,7 @@ type ContentRef struct {
 	Name   string `cbor:"5,keyasint,omitempty"` // base name of the source, for a dest that is a directory
 	Secret bool   `cbor:"6,keyasint,omitempty"` // it was decrypted from a vault: never shown
 	SHA1   string `cbor:"7,keyasint,omitempty"` // of large content: who hashes it once spares the hosts it
+	CRC32C uint32 `cbor:"8,keyasint,omitempty"` // likewise; 0 is told by SHA256 alone
 }
 
 // TreeRef is a directory as it travels in arguments. Exactly one of Entries (a
@@ -70,12 +71,12 @@ type Content struct {
 	Secret bool // shown to nobody
 }
 
-// SHA1 implements sys.Summed.
-func (c *Content) SHA1() string {
+// Sums implements sys.Summed.
+func (c *Content) Sums() (sha1 string, crc32c uint32) {
 	if summed, ok := c.Content.(sys.Summed); ok {
-		return summed.SHA1()
+		return summed.Sums()
 	}
-	return ""
+	return "", 0
 }
 
 // Tree is an argument that holds a directory.

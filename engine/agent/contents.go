@@ -246,7 +246,9 @@ type taskContent struct {
 
 func (c taskContent) Size() int64    { return c.ref.Length }
 func (c taskContent) SHA256() string { return c.ref.SHA256 }
-func (c taskContent) SHA1() string   { return c.ref.SHA1 }
+
+// Sums implements sys.Summed.
+func (c taskContent) Sums() (sha1 string, crc32c uint32) { return c.ref.SHA1, c.ref.CRC32C }
 
 func (c taskContent) Open(ctx context.Context) (io.ReadCloser, error) {
 	return c.store.open(ctx, c.ref, c.get)

@@ -10,11 +10,18 @@ import (
 )
 
 // A frame is four bytes of length, big endian, and that many bytes. The top bit
-// of the length says that the message goes on in the next frame.
+// of the length says that the message goes on in the next frame, the one below it
+// that the frame holds no message but a window: the number of a stream in eight bytes,
+// and bytes of it. Most of what files cost is spared where windows are not encoded.
 const (
 	frameLimit   = 16 << 20  // bytes of one frame
 	messageLimit = 256 << 20 // bytes of one message over all its frames
 	moreBit      = 1 << 31
+	windowBit    = 1 << 30
+
+	lengthSize   = 4
+	streamSize   = 8
+	windowHeader = lengthSize + streamSize
 )
 
 // errTooLarge says that a message cannot be sent; nothing of it has been.
@@ -71,8 +78,13 @@ func giveBack(b *bytes.Buffer) {
 // wrong with the message.
 func receiveMessage(r io.Reader) (*message, error) {
 	body := takeBuffer()
-	if err := readFrames(r, body, messageLimit); err != nil {
+	window, err := readFrames(r, body, messageLimit)
+	if err != nil {
 		return nil, err
+	}
+	if window {
+		stream := binary.BigEndian.Uint64(body.Next(streamSize))
+		return &message{ID: stream, Data: &data{Bytes: body.Bytes(), frame: body}}, nil
 	}
 	m, err := decode(body.Bytes())
 	if err == nil && m.Data != nil {
@@ -83,37 +95,40 @@ func receiveMessage(r io.Reader) (*message, error) {
 	return m, err
 }
 
-// readFrames receives the bytes of one message. The end of the stream between two
-// messages is io.EOF, within one io.ErrUnexpectedEOF. Memory grows with what has
-// arrived, not with what a header claims.
-func readFrames(r io.Reader, message *bytes.Buffer, limit int) error {
+// readFrames receives the bytes of one message, or of one window. The end of the
+// stream between two messages is io.EOF, within one io.ErrUnexpectedEOF. Memory grows
+// with what has arrived, not with what a header claims.
+func readFrames(r io.Reader, message *bytes.Buffer, limit int) (window bool, err error) {
 	for first := true; ; first = false {
-		var header [4]byte
+		var header [lengthSize]byte
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			if errors.Is(err, io.EOF) && !first {
 				err = io.ErrUnexpectedEOF
 			}
-			return err
+			return false, err
 		}
 		length := binary.BigEndian.Uint32(header[:])
-		more := length&moreBit != 0
-		length &^= moreBit
+		more, window := length&moreBit != 0, length&windowBit != 0
+		length &^= moreBit | windowBit
 		if length > frameLimit || message.Len()+int(length) > limit {
-			return fmt.Errorf("the other end announces a frame of %d bytes (%d so far), at most %d (%d) are allowed: it does not speak this protocol",
+			return false, fmt.Errorf("the other end announces a frame of %d bytes (%d so far), at most %d (%d) are allowed: it does not speak this protocol",
 				length, message.Len(), frameLimit, limit)
 		}
 		if more && length == 0 {
-			return errors.New("the other end sends an empty frame that goes on: it does not speak this protocol")
+			return false, errors.New("the other end sends an empty frame that goes on: it does not speak this protocol")
+		}
+		if window && (more || !first || length <= streamSize || length > streamSize+windowSize) {
+			return false, fmt.Errorf("the other end announces a window of %d bytes, or one that is a part of something: it does not speak this protocol", length)
 		}
 		n, err := io.CopyN(message, r, int64(length))
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return fmt.Errorf("frame of %d bytes ended after %d: %w", length, n, err)
+			return false, fmt.Errorf("frame of %d bytes ended after %d: %w", length, n, err)
 		}
 		if !more {
-			return nil
+			return window, nil
 		}
 	}
 }

@@ -52,6 +52,11 @@ func TestFramesRefuse(t *testing.T) {
 		"truncated body":        {wire: header(10, "abc"), is: io.ErrUnexpectedEOF},
 		"truncated second part": {wire: header(3|moreBit, "abc"), is: io.ErrUnexpectedEOF},
 		"empty part":            {wire: header(moreBit, ""), want: "empty frame"},
+		"truncated window":      {wire: header(20|windowBit, "number.."), is: io.ErrUnexpectedEOF},
+		"empty window":          {wire: header(streamSize|windowBit, "number.."), want: "announces a window of 8 bytes"},
+		"oversized window":      {wire: header(streamSize+windowSize+1|windowBit, "x"), want: "announces a window"},
+		"window that goes on":   {wire: header(9|windowBit|moreBit, "number..x"), want: "a part of something"},
+		"window within":         {wire: append(header(1|moreBit, "x"), header(9|windowBit, "number..x")...), want: "a part of something"},
 	} {
 		_, err := framesOf(bytes.NewReader(tt.wire))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || tt.is != nil && !errors.Is(err, tt.is) {
@@ -82,7 +87,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 
 func (r *repeat) message(limit int) ([]byte, error) {
 	var body bytes.Buffer
-	err := readFrames(r, &body, limit)
+	_, err := readFrames(r, &body, limit)
 	return body.Bytes(), err
 }
 
@@ -94,7 +99,7 @@ func encoded(m *message) ([]byte, error) {
 
 func framesOf(r io.Reader) ([]byte, error) {
 	var body bytes.Buffer
-	err := readFrames(r, &body, messageLimit)
+	_, err := readFrames(r, &body, messageLimit)
 	return body.Bytes(), err
 }
 
@@ -243,6 +248,59 @@ func anyValue(depth int) *rapid.Generator[any] {
 	return rapid.OneOf(kinds...)
 }
 
+// A window goes out in one write, and comes back as the bytes that it was made of.
+func TestWindows(t *testing.T) {
+	for _, size := range []int{1, 1000, windowSize} {
+		wire := &writes{}
+		box := outbox{w: wire}
+		room := make([]byte, windowHeader+size)
+		copy(room[windowHeader:], noise(size))
+		if err := box.send(&message{ID: 1 << 40, Data: &data{Bytes: room[windowHeader:], room: room}}); err != nil {
+			t.Fatal(err)
+		}
+		m, err := receiveMessage(&wire.Buffer)
+		if err != nil || wire.count != 1 {
+			t.Fatal(err, wire.count)
+		}
+		if m.ID != 1<<40 || m.Data.Last || !bytes.Equal(m.Data.Bytes, room[windowHeader:]) {
+			t.Errorf("%d bytes came back as %d of stream %d, last %v", size, len(m.Data.Bytes), m.ID, m.Data.Last)
+		}
+	}
+}
+
+// A window does not overtake what waits to go out together.
+func TestWindowBehindWhatWaits(t *testing.T) {
+	wire := &writes{}
+	box := outbox{w: wire}
+	box.together(func() {
+		for i := range uint64(3) {
+			m := &message{ID: i, Ping: &empty{}}
+			if i == 1 {
+				m = &message{ID: i, Data: &data{room: append(make([]byte, windowHeader), 'x')}}
+			}
+			if err := box.send(m); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i := range uint64(3) {
+		if m, err := receiveMessage(&wire.Buffer); err != nil || m.ID != i {
+			t.Fatal(i, m, err)
+		}
+	}
+}
+
+type writes struct {
+	bytes.Buffer
+
+	count int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.count++
+	return w.Buffer.Write(p)
+}
+
 func FuzzReadMessage(f *testing.F) {
 	for _, m := range []*message{
 		{ID: 1, Task: &Task{Module: "m", Items: []map[string]any{{"a": modules.ContentRef{SHA256: "x"}}}}},
@@ -261,17 +319,14 @@ func FuzzReadMessage(f *testing.F) {
 		f.Add(wire.Bytes())
 	}
 	f.Add([]byte("\x00\x00\x00\x02hi"))
+	f.Add([]byte("\x40\x00\x00\x0anumber..hi"))
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		body, err := framesOf(bytes.NewReader(wire))
+		m, err := receiveMessage(bytes.NewReader(wire))
 		if err != nil {
 			return
 		}
-		if len(body) > len(wire) {
-			t.Fatalf("%d bytes out of %d", len(body), len(wire))
-		}
-		m, err := decode(body)
-		if err != nil {
-			return
+		if m.Data != nil && len(m.Data.Bytes) > len(wire) {
+			t.Fatalf("%d bytes out of %d", len(m.Data.Bytes), len(wire))
 		}
 		again, err := encoded(m)
 		if err != nil {

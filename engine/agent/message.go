@@ -97,6 +97,7 @@ type data struct {
 	Failure *failure `cbor:"3,keyasint,omitempty"`
 
 	frame *bytes.Buffer // in which Bytes lie, for who has read them to give back
+	room  []byte        // Bytes with windowHeader bytes of room before them: goes out as it is, not encoded
 }
 
 // window is a string of bytes that is not copied when it is decoded: it stays in

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"sync"
 )
@@ -38,6 +39,9 @@ func (o *outbox) flush() {
 }
 
 func (o *outbox) send(m *message) error {
+	if m.Data != nil && m.Data.room != nil {
+		return o.window(m.ID, m.Data.room)
+	}
 	body := takeBuffer()
 	defer giveBack(body)
 	if err := encode(m, body); err != nil {
@@ -46,6 +50,21 @@ func (o *outbox) send(m *message) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.write(body.Bytes())
+}
+
+// window sends bytes of a stream, which stand behind the room for their header.
+func (o *outbox) window(stream uint64, room []byte) error {
+	binary.BigEndian.PutUint32(room, uint32(len(room)-lengthSize)|windowBit)
+	binary.BigEndian.PutUint64(room[lengthSize:], stream)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil && o.waiting != nil {
+		o.flush() // what waits was sent before
+	}
+	if o.err == nil {
+		_, o.err = o.w.Write(room)
+	}
+	return o.err
 }
 
 // write wants the lock held.

@@ -14,6 +14,7 @@ import (
 const (
 	windowSize   = 256 << 10
 	firstCredits = 8 // windows on the way at once: 2 MiB
+	grantEach    = 4 // windows that are granted together: each grant is a packet
 )
 
 // sender is the sending half of a stream. add and stop are called by the reader
@@ -70,7 +71,7 @@ func (s *sender) copy(ctx context.Context, open func() (io.ReadCloser, error), s
 		return send(&data{Last: true, Failure: failureOf(err)})
 	}
 	defer func() { _ = r.Close() }() // read only
-	buffer := make([]byte, windowSize)
+	room := make([]byte, windowHeader+windowSize)
 	for {
 		more, err := s.take(ctx)
 		if err != nil {
@@ -79,9 +80,11 @@ func (s *sender) copy(ctx context.Context, open func() (io.ReadCloser, error), s
 		if !more {
 			return nil
 		}
-		n, err := io.ReadFull(r, buffer)
-		window := &data{Bytes: buffer[:n], Last: err != nil}
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		n, err := io.ReadFull(r, room[windowHeader:])
+		window := &data{Bytes: room[windowHeader:][:n], Last: err != nil}
+		if err == nil {
+			window.room = room
+		} else if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			window.Failure = failureOf(err)
 		}
 		if err := send(window); err != nil || window.Last {
@@ -137,6 +140,7 @@ type receiver struct {
 	window  bytes.Reader
 	frame   *bytes.Buffer // in which window lies
 	err     error         // sticky
+	taken   int           // windows, since credit was granted
 	once    sync.Once
 }
 
@@ -186,6 +190,23 @@ func (r *receiver) Read(p []byte) (int, error) {
 	return r.window.Read(p)
 }
 
+// WriteTo implements io.WriterTo: w gets the windows as they came.
+func (r *receiver) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		n, err := r.window.WriteTo(w)
+		total += n
+		switch {
+		case err != nil:
+			return total, err
+		case errors.Is(r.err, io.EOF):
+			return total, nil
+		case r.err != nil:
+			return total, r.err
+		}
+		r.next()
+	}
+}
+
 func (r *receiver) accept(d *data) {
 	giveBack(r.frame) // all of it has been read
 	r.frame = d.frame
@@ -196,7 +217,10 @@ func (r *receiver) accept(d *data) {
 	case d.Last:
 		r.err = io.EOF
 	default:
-		r.err = r.grant(credit{Windows: 1})
+		if r.taken++; r.taken == grantEach {
+			r.taken = 0
+			r.err = r.grant(credit{Windows: grantEach})
+		}
 	}
 }
 

@@ -229,34 +229,80 @@ func pour(ctx context.Context, file *os.File, content Content, how copying) (sum
 	defer closing(r, &err)
 	var from io.Reader = r
 	if c, ok := r.(SelfChecking); ok && content.SHA256() != "" {
-		from = c.Unchecked() // isContent does it
+		from = c.Unchecked() // the digester does it
 	}
-	sum, buffer, size := newDigester(ctx, content, how), make([]byte, min(chunk, content.Size()+1)), int64(0)
-	for ended := false; !ended; {
-		if err := ctx.Err(); err != nil {
-			return sums, err
-		}
-		n, err := io.ReadFull(from, buffer)
-		ended = errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !ended {
-			return sums, fmt.Errorf("reading the new content: %w", err)
-		}
-		sum.write(buffer[:n])
-		if size += int64(n); size > content.Size() {
-			break
-		}
-		if err := writeAt(file, buffer[:n], size-int64(n), how.sparse); err != nil {
-			return sums, err
-		}
-		if how.durable && size%flushEach == 0 && n > 0 {
-			// Only a hint: what goes wrong, Sync says.
-			_ = unix.SyncFileRange(int(file.Fd()), size-flushEach, flushEach, unix.SYNC_FILE_RANGE_WRITE)
-		}
-	}
-	if err := isContent(content, size, sum.sha256.Sum(nil)); err != nil {
+	p := &pouring{ctx: ctx, file: file, how: how, sum: newDigester(ctx, content, how), content: content}
+	if err := p.readFrom(from); err != nil {
 		return sums, err
 	}
-	return sum.digests(), cut(file, size)
+	if err := errors.Join(isContent(content, p.size, p.sum.ofSHA256()), p.sum.check()); err != nil {
+		return sums, err
+	}
+	return p.sum.digests(), cut(file, p.size)
+}
+
+// pouring is a file that content is written into, piece by piece.
+type pouring struct {
+	ctx     context.Context //nolint:containedctx // it lives for one content
+	file    *os.File
+	content Content
+	how     copying
+	sum     *digester
+	size    int64 // so far
+	begun   int64 // that the disk was told to begin with
+	failed  error // what Write said
+}
+
+// readFrom takes in what from yields.
+func (p *pouring) readFrom(from io.Reader) error {
+	if whole, ok := from.(io.WriterTo); ok && !p.how.sparse { // which wants whole blocks
+		_, err := whole.WriteTo(p)
+		if err != nil && p.failed == nil {
+			return fmt.Errorf("reading the new content: %w", err)
+		}
+		return err
+	}
+	buffer := make([]byte, min(chunk, p.content.Size()+1))
+	for {
+		n, err := io.ReadFull(from, buffer)
+		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !ended {
+			return fmt.Errorf("reading the new content: %w", err)
+		}
+		if _, err := p.Write(buffer[:n]); err != nil || ended {
+			return err
+		}
+	}
+}
+
+// Write implements io.Writer.
+func (p *pouring) Write(data []byte) (int, error) {
+	p.failed = p.write(data)
+	if p.failed != nil {
+		return 0, p.failed
+	}
+	return len(data), nil
+}
+
+func (p *pouring) write(data []byte) error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	at := p.size
+	p.size += int64(len(data))
+	if p.size > p.content.Size() {
+		return isContent(p.content, p.size, nil)
+	}
+	p.sum.write(data)
+	if err := writeAt(p.file, data, at, p.how.sparse); err != nil {
+		return err
+	}
+	if p.how.durable && p.size-p.begun >= flushEach {
+		// Only a hint: what goes wrong, Sync says.
+		_ = unix.SyncFileRange(int(p.file.Fd()), p.begun, p.size-p.begun, unix.SYNC_FILE_RANGE_WRITE)
+		p.begun = p.size
+	}
+	return nil
 }
 
 // cut gives the file its size: a hole at the end is no part of it yet, and it may have
@@ -269,12 +315,13 @@ func cut(file *os.File, size int64) error {
 	return file.Truncate(size)
 }
 
-// isContent compares what was read with what the content claims to be.
+// isContent compares what was read with what the content claims to be. A sum of nil was
+// not made.
 func isContent(content Content, size int64, sum []byte) error {
 	if size != content.Size() {
 		return fmt.Errorf("the new content should have %d bytes and has %d or more", content.Size(), size)
 	}
-	if want := content.SHA256(); want != "" && !strings.EqualFold(want, hex.EncodeToString(sum)) {
+	if want := content.SHA256(); sum != nil && want != "" && !strings.EqualFold(want, hex.EncodeToString(sum)) {
 		return fmt.Errorf("the new content should have the sha256 %s and has %x", want, sum)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"os"
 	"time"
 )
@@ -66,37 +67,70 @@ func (w written) remember(ctx context.Context, path string) {
 	}
 }
 
-// digester hashes content on its way into a file.
+// digester sums up content on its way into a file: to see that it is what it claims to
+// be, and to remember what it was. What is known of it already is not worked out again.
 type digester struct {
 	remember     bool
-	sha256, sha1 hash.Hash // sha1 is nil where it is known or not wanted
-	known        string    // SHA-1
+	known        Digests   // that the content came with
+	crc, wanted  uint32    // CRC-32C; wanted is 0 where SHA-256 is what tells
+	sha256, sha1 hash.Hash // nil where they are not wanted
 }
 
 func newDigester(ctx context.Context, content Content, how copying) *digester {
-	d := &digester{sha256: sha256.New(), remember: how.durable && content.Size() >= rememberedFrom && Remembers(ctx)}
-	if summed, ok := content.(Summed); ok && content.SHA256() != "" {
-		d.known = summed.SHA1()
+	d := &digester{
+		remember: how.durable && content.Size() >= rememberedFrom && Remembers(ctx),
+		known:    Digests{SHA256: content.SHA256()},
 	}
-	if d.remember && d.known == "" {
+	if summed, ok := content.(Summed); ok && d.known.SHA256 != "" {
+		d.known.SHA1, d.wanted = summed.Sums()
+	}
+	if d.wanted == 0 && (d.remember || d.known.SHA256 != "") {
+		d.sha256 = sha256.New()
+	}
+	if d.remember && d.known.SHA1 == "" {
 		d.sha1 = sha1.New() //nolint:gosec // as above
 	}
 	return d
 }
 
 func (d *digester) write(p []byte) {
-	d.sha256.Write(p)
+	if d.wanted != 0 {
+		d.crc = crc32.Update(d.crc, Castagnoli, p)
+	}
+	if d.sha256 != nil {
+		d.sha256.Write(p)
+	}
 	if d.sha1 != nil {
 		d.sha1.Write(p)
 	}
+}
+
+// ofSHA256 is the digest, or nil.
+func (d *digester) ofSHA256() []byte {
+	if d.sha256 == nil {
+		return nil
+	}
+	return d.sha256.Sum(nil)
+}
+
+// check holds the CRC against that of the content as it was hashed.
+func (d *digester) check() error {
+	if d.crc == d.wanted {
+		return nil
+	}
+	return fmt.Errorf("the new content should have the CRC-32C %08x and has %08x: it changed on its way or at its source", d.wanted, d.crc)
 }
 
 func (d *digester) digests() Digests {
 	if !d.remember {
 		return Digests{}
 	}
+	sums := d.known
 	if d.sha1 != nil {
-		d.known = hex.EncodeToString(d.sha1.Sum(nil))
+		sums.SHA1 = hex.EncodeToString(d.sha1.Sum(nil))
 	}
-	return Digests{SHA1: d.known, SHA256: hex.EncodeToString(d.sha256.Sum(nil))}
+	if d.sha256 != nil {
+		sums.SHA256 = hex.EncodeToString(d.ofSHA256())
+	}
+	return sums
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rbdplay/rbdplay/modules/sys"
@@ -18,29 +20,49 @@ type summedText struct {
 	textOf
 
 	sums sys.Digests
+	crc  uint32
 }
 
-func (s summedText) SHA256() string { return s.sums.SHA256 }
-func (s summedText) SHA1() string   { return s.sums.SHA1 }
+func (s summedText) SHA256() string         { return s.sums.SHA256 }
+func (s summedText) Sums() (string, uint32) { return s.sums.SHA1, s.crc }
 
-// A digest that came with the content is remembered, not worked out again; the one
-// that guards the content is.
-func TestDigestThatCameAlong(t *testing.T) {
+// What came with the content is remembered, not worked out again; what guards the
+// content is: the CRC if it has one, or else the SHA-256.
+func TestDigestsThatCameAlong(t *testing.T) {
 	text := textOf(bytes.Repeat([]byte("0123456789abcdef"), 1<<20))
 	sum := sha256.Sum256([]byte(text))
-	want := sys.Digests{SHA1: "told", SHA256: hex.EncodeToString(sum[:])}
-	ctx := sys.WithMemory(t.Context(), &sys.Memory{})
-	path := filepath.Join(t.TempDir(), "file")
-	host := sys.NewReal()
-	if err := host.Change().Files().Write(ctx, path, summedText{text, want}, sys.Attributes{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, known := written(ctx, t, host, path); !known || got != want {
-		t.Errorf("got %v, %v", got, known)
-	}
-	broken := summedText{text, sys.Digests{SHA1: "told", SHA256: "other"}}
-	if err := host.Change().Files().Write(ctx, path, broken, sys.Attributes{}); err == nil {
-		t.Error("a content that is not what it claims to be was written")
+	right, crc := hex.EncodeToString(sum[:]), crc32.Checksum([]byte(text), sys.Castagnoli)
+	for name, tt := range map[string]struct {
+		content summedText
+		want    string // in the error; "" for none
+	}{
+		"by SHA-256":    {content: summedText{text, sys.Digests{SHA1: "told", SHA256: right}, 0}},
+		"by CRC":        {content: summedText{text, sys.Digests{SHA1: "told", SHA256: "told"}, crc}},
+		"wrong SHA-256": {summedText{text, sys.Digests{SHA1: "told", SHA256: "other"}, 0}, "should have the sha256 other"},
+		"wrong CRC":     {summedText{text, sys.Digests{SHA1: "told", SHA256: right}, crc + 1}, "should have the CRC-32C"},
+		"short":         {summedText{text[1:], sys.Digests{SHA1: "told", SHA256: right}, crc}, "should have the CRC-32C"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := sys.WithMemory(t.Context(), &sys.Memory{})
+			path := filepath.Join(t.TempDir(), "file")
+			host := sys.NewReal()
+			err := host.Change().Files().Write(ctx, path, tt.content, sys.Attributes{})
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want %q", err, tt.want)
+				}
+				if names, _ := os.ReadDir(filepath.Dir(path)); len(names) > 0 {
+					t.Errorf("after %v there is %v", err, names)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, known := written(ctx, t, host, path); !known || got != tt.content.sums {
+				t.Errorf("got %v, %v", got, known)
+			}
+		})
 	}
 }
 

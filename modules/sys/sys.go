@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"time"
@@ -97,13 +98,20 @@ type Content interface {
 	SHA256() string
 }
 
-// Summed is what a Content may be as well: SHA1 is the other digest of the content that
-// has the digest SHA256, in hex, or "".
-type Summed interface{ SHA1() string }
+// Summed is what a Content may be as well. Sums are the SHA-1, in hex, or "", and the
+// CRC-32C, or 0, of the content that has the digest SHA256: whoever hashed it took them
+// in the same go. With a CRC, that is what tells whether what is read is the same still.
+type Summed interface {
+	Sums() (sha1 string, crc32c uint32)
+}
+
+// Castagnoli is the table of CRC-32C, which processors have an instruction for.
+var Castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // SelfChecking is what Content.Open may yield: it hashes what it reads to hold it
-// against the content's digest. Who does that too reads from Unchecked instead, so
-// that a large content is hashed once; what is to be closed stays the SelfChecking.
+// against the content's digest. Who checks the content too reads from Unchecked
+// instead, so that a large content is not hashed twice; what is to be closed stays the
+// SelfChecking.
 type SelfChecking interface{ Unchecked() io.Reader }
 
 // FileType is the type of a file, by the names that Ansible's stat uses.

@@ -10,6 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pipeSize is what the pipe from the controller is to hold, in bytes: with the usual 64
+// KiB, sshd and the agent take turns twice for each packet or two of a file.
+const pipeSize = 1 << 20
+
 // Take moves the connection to the controller away from the numbers 0 and
 // 1, which children inherit: a child that reads or prints would break it.
 func Take() (in, out *os.File, err error) {
@@ -21,6 +25,8 @@ func Take() (in, out *os.File, err error) {
 	if in, err = take(0, "controller in", nothing); err != nil {
 		return nil, nil, err
 	}
+	// Only a hint, and what is no pipe has no such size.
+	_, _ = unix.FcntlInt(in.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	if out, err = take(1, "controller out", nothing); err != nil {
 		return nil, nil, err
 	}

@@ -244,6 +244,9 @@ var withArbiter = []string{"-e", `{"gluster_arbiter": true, "vrrp_unicast": true
 // lets the gateways do without multicast.
 func arbiterAdded(t *testing.T, users *probe.Probe, files []string) {
 	inventory := inventoryOf(t, "compute02", "compute01", "compute03")
+	// Until both keepalived are reloaded, neither hears the other, and both have the VIP.
+	succeeds(t, "ha-minimal", inventory, append(withArbiter, "-t", "vip")...)
+	wantUsers(t, users, 200)
 	stop := writing(t, "compute02")
 	succeeds(t, "ha-minimal", inventory, withArbiter...)
 	stop()

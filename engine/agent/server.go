@@ -73,7 +73,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, o ServeOptions) err
 		return errors.Join(context.Cause(ctx), err)
 	}
 	if errors.Is(received, io.EOF) {
-		received = nil
+		return err
 	}
 	return errors.Join(received, err)
 }

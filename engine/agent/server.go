@@ -313,9 +313,10 @@ func (s *server) run(c *call) error {
 	}}
 	var known told
 	tell := func(m *message) error {
-		err := s.tell(known.shorten(m))
-		if err != nil {
-			known = told{} // it was not sent
+		short, after := known.shorten(m)
+		err := s.tell(short)
+		if err == nil {
+			known = after
 		}
 		c.failed = c.failed || m.Outcome != nil && m.Outcome.Outcome.Status == modules.Failed
 		return err

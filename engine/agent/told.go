@@ -21,25 +21,27 @@ func (t *told) at(item int) *told {
 	return t
 }
 
-// shorten leaves out of m what the other end knows, and remembers the rest.
-func (t *told) shorten(m *message) *message {
+// shorten leaves out of m what the other end knows. What it knows after m counts once m
+// was sent; when it could not be, t stays what is known.
+func (t *told) shorten(m *message) (short *message, after told) {
+	after = *t
 	switch {
 	case m.Planned != nil:
-		t.at(m.Planned.Item).planned = m.Planned.Changes
+		after.at(m.Planned.Item).planned = m.Planned.Changes
 	case m.Done != nil:
 		list := m.Done.Changes
-		if t.at(m.Done.Item); slices.Equal(list, t.planned) {
+		if after.at(m.Done.Item); slices.Equal(list, after.planned) {
 			m = &message{ID: m.ID, Done: &changes{Item: m.Done.Item}}
 		}
-		t.done = append(t.done, list...)
+		after.done = append(after.done, list...)
 	case m.Outcome != nil:
-		if t.at(m.Outcome.Item); len(t.done) > 0 && slices.Equal(m.Outcome.Outcome.Changes, t.done) {
-			short := *m.Outcome
-			short.AsDone, short.Outcome.Changes = true, nil
-			m = &message{ID: m.ID, Outcome: &short}
+		if after.at(m.Outcome.Item); len(after.done) > 0 && slices.Equal(m.Outcome.Outcome.Changes, after.done) {
+			outcome := *m.Outcome
+			outcome.AsDone, outcome.Outcome.Changes = true, nil
+			m = &message{ID: m.ID, Outcome: &outcome}
 		}
 	}
-	return m
+	return m, after
 }
 
 // complete puts back what shorten left out.

@@ -198,23 +198,24 @@ func lostManagers(t *testing.T, inventory string) {
 // wantHeld wants users to have been answered, but for what a busy machine costs.
 func wantHeld(t *testing.T, app *probe.Probe) {
 	t.Helper()
-	wantAnswering(t, app)
-	r := app.Result()
-	t.Logf("users: %d requests, %d lost, longest gap %d ms", r.Requests, r.Lost, r.Gap.Milliseconds())
-	if r.Gap > 5*time.Second {
-		t.Errorf("the app was away for %s", r.Gap)
-	}
+	wantGap(t, "the app", app, 5*time.Second)
 	app.Reset()
 }
 
 // wantMoved wants the registry back, at another node.
 func wantMoved(t *testing.T, registry *probe.Probe) {
 	t.Helper()
-	wantAnswering(t, registry)
-	r := registry.Result()
-	t.Logf("the registry at manage_vip: %d requests, %d lost, longest gap %d ms", r.Requests, r.Lost, r.Gap.Milliseconds())
-	if r.Gap > 15*time.Second {
-		t.Errorf("the registry was away for %s", r.Gap)
+	wantGap(t, "the registry at manage_vip", registry, 15*time.Second)
+}
+
+// wantGap wants an answer now, and that nobody waited for one longer than most.
+func wantGap(t *testing.T, what string, asked *probe.Probe, most time.Duration) {
+	t.Helper()
+	wantAnswering(t, asked)
+	r := asked.Result()
+	t.Logf("%s: %d requests, %d lost, longest gap %d ms", what, r.Requests, r.Lost, r.Gap.Milliseconds())
+	if r.Gap > most {
+		t.Errorf("%s was away for %s", what, r.Gap)
 	}
 }
 
